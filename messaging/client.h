@@ -1,0 +1,81 @@
+// A client: one broker's connection with its producer, its handlers and its consumer. Configure, GetProducer and
+// Provide (sugar.h through messaging.h) are short for a default one; several brokers in a process are several clients.
+#ifndef MESSAGING_CLIENT_H_
+#define MESSAGING_CLIENT_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "messaging/handler.h"
+#include "messaging/observer.h"
+#include "messaging/producer.h"
+#include "messaging/provide.h"
+
+namespace messaging {
+
+// Where a value is empty it comes from the environment: MESSAGING_BROKER, MESSAGING_URL, MESSAGING_GROUP, and each
+// broker's own (KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_URL, REDIS_URL). One broker linked: it is the default.
+struct ClientOptions {
+  std::string name;               // Handlers name it in their options; empty: the default client.
+  std::string broker;             // "sqlite", "redis", ...; empty: by the URL's scheme, or the only one linked.
+  std::string url;                // "sqlite:///path/file.db"
+  std::string bootstrap_servers;  // Kafka's way to say it.
+  std::string group;  // Consumer group of handlers that name none; empty: MESSAGING_GROUP, or the program's name.
+  std::map<std::string, std::string> native;  // Settings of the broker's own library or file, by its own names.
+  ProducerOptions producer;
+  Observer* observer = nullptr;  // Not owned; outlives the client. Null: none.
+};
+
+struct ConsumerOptions {
+  std::vector<std::string> topics;  // Handle only these; empty: all topics of the registered handlers.
+
+  // What it promises.
+  absl::Duration drain_timeout = absl::Seconds(30);  // What is in hand may take so long to finish when stopping.
+
+  // How fast, and how much it holds.
+  int concurrency = 8;          // Workers (threads) and thereby calls at once. Each has its per-lane injected objects.
+  size_t max_messages = 2'000;  // In hand: received and not settled. Past either the broker is not read.
+  size_t max_bytes = 64 << 20;
+};
+
+class Client {
+ public:
+  // InvalidArgument, NotFound (broker not linked: lists those that are and the target to add), ...: the text names the
+  // cure. A server need not be reachable yet.
+  static absl::StatusOr<std::unique_ptr<Client>> Create(ClientOptions options);
+  ~Client();  // Stops, if started, and flushes.
+
+  Producer& producer();
+  Providers& providers();
+  // Handlers besides those of MESSAGE_HANDLER that name this client.
+  void AddHandler(Handler handler);
+
+  // Checks every handler (names, types provided, topics), joins, and returns when messages can come.
+  // FailedPrecondition: nothing to handle, a topic without handler (lists those there are), a type that nobody
+  // provided, a name twice.
+  absl::Status Start(ConsumerOptions options = {});
+  // Blocks until Stop was called from elsewhere, or the consumer ended by itself: then why.
+  absl::Status Wait();
+  // Drains: takes no more, finishes what is in hand, settles, releases the rest, leaves. DeadlineExceeded naming the
+  // handlers that did not return within drain_timeout. Any thread; not a handler. Then no handler is called any more.
+  absl::Status Stop();
+  // Resolves all sends.
+  absl::Status Flush(absl::Duration limit) { return producer().Flush(limit); }
+
+  class Broker& broker();
+  const std::string& group() const;
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_CLIENT_H_

@@ -1,0 +1,82 @@
+// What a handler asks for: its topics, its retry plan, its concurrency and order.
+#ifndef MESSAGING_HANDLER_OPTIONS_H_
+#define MESSAGING_HANDLER_OPTIONS_H_
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <typeindex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace messaging {
+
+// How the delay grows from retry to retry: the n-th retry (from 1) waits retry_delay * factor^(n-1), at most `max`,
+// plus a random share of up to `jitter` of it. {} waits the same each time. Never earlier than the plain delay.
+struct Backoff {
+  double factor = 1.0;
+  absl::Duration max = absl::Hours(1);
+  double jitter = 0.0;  // 0.2: up to 20 % longer.
+};
+
+enum class Order {
+  kPerKey,        // Messages of one key one at a time, in order; a retried one comes back behind later ones of its key.
+  kPerKeyStrict,  // Also across retries: later messages of a failing key are held until it is handled or dead-lettered.
+  kNone,          // Any message at any time.
+};
+
+// A batch handler is called with up to `max` messages, as soon as there are so many or the first has waited for `wait`.
+struct Batch {
+  size_t max = 100;
+  absl::Duration wait = absl::Milliseconds(20);
+};
+
+// A check of the decoded message, `absl::Status Check(const T&)`, as a value. Not OK: to the dead letters, no retry.
+class Validator {
+ public:
+  Validator() = default;
+  template <typename T>
+  Validator(absl::Status (*check)(const T&))  // NOLINT: implicit, so that `.validate = &Check` reads well.
+      : type_(typeid(T)), check_([check](const void* message) { return check(*static_cast<const T*>(message)); }) {}
+  explicit operator bool() const { return check_ != nullptr; }
+  std::type_index type() const { return type_; }  // A handler of another type is refused at registration.
+  absl::Status operator()(const void* message) const { return check_(message); }
+
+ private:
+  std::type_index type_ = typeid(void);
+  std::function<absl::Status(const void*)> check_;
+};
+
+struct HandlerOptions {
+  std::vector<std::string> topics;
+
+  // What it promises.
+  int max_retries = 3;                            // At most max_retries + 1 attempts; 0: none but the first.
+  absl::Duration retry_delay = absl::Seconds(1);  // Kept by the broker: nothing behind the failing message waits.
+  Backoff backoff;
+  Order order = Order::kPerKey;
+  // These are not retried. Everything else is, except that Cancelled while draining is a release.
+  std::vector<absl::StatusCode> permanent = {absl::StatusCode::kInvalidArgument, absl::StatusCode::kOutOfRange,
+                                             absl::StatusCode::kUnimplemented, absl::StatusCode::kDataLoss};
+  Validator validate;  // Or a function Validate(const T&) beside the type T, found by argument-dependent lookup.
+  // A deadline that the handler sees (Received::deadline); a call that ends later is a failed attempt. Infinite: none.
+  absl::Duration timeout = absl::InfiniteDuration();
+
+  // How fast.
+  int concurrency = 0;  // Calls at once, at most. 0: as many as the consumer has workers.
+  Batch batch;          // For handlers that take a span.
+
+  // Who it is.
+  std::string name;  // Default: the function's name without its namespace. Kept in retries, dead letters.
+  std::vector<std::string> formerly;  // Names it had before: their retries and dead letters come here.
+  std::string group;                  // Consumer group; empty: the client's.
+  std::string client;                 // Which client's broker; empty: the default one.
+  std::string content_type;           // What a message that declares none holds; empty: what the codec says.
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_HANDLER_OPTIONS_H_

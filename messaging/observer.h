@@ -1,0 +1,44 @@
+// What the engine and the drivers tell about their work; metrics, tests and traces are built on it.
+#ifndef MESSAGING_OBSERVER_H_
+#define MESSAGING_OBSERVER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace messaging {
+
+// Called from any thread, often: implementations must be thread-safe, must not block and must not call back. Names are
+// valid during the call. Every method does nothing by default, so that new ones break nobody.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+
+  // Sending. `status`: OK accepted; DeadlineExceeded unknown; else refused. `latency`: from Send to resolved.
+  virtual void OnSent(std::string_view topic, size_t bytes) {}
+  virtual void OnSendResolved(std::string_view topic, const absl::Status& status, absl::Duration latency) {}
+
+  // Receiving. `age`: from the message's timestamp to its arrival here.
+  virtual void OnReceived(std::string_view topic, size_t messages, size_t bytes) {}
+  virtual void OnHandled(std::string_view handler, std::string_view topic, const absl::Status& status,
+                         absl::Duration handler_time, absl::Duration age) {}
+  virtual void OnRetry(std::string_view handler, std::string_view topic, int attempts, absl::Duration delay) {}
+  virtual void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) {}
+  virtual void OnReleased(std::string_view topic, size_t messages) {}
+  virtual void OnLateSettlement(std::string_view topic) {}  // Settled after its partition was revoked: did nothing.
+
+  // Gauges, told when they change by a batch.
+  virtual void OnInFlight(size_t messages, size_t bytes) {}
+  virtual void OnLaneDepth(std::string_view handler, int lane, size_t waiting) {}
+
+  // A driver's connection: `what` is one line for a person.
+  enum class Connection { kConnected, kLost, kReconnecting, kClosed };
+  virtual void OnConnection(std::string_view broker, Connection state, std::string_view what) {}
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_OBSERVER_H_

@@ -1,0 +1,106 @@
+// Injection: what handlers take besides their message, found by type. One object for the process, one for each lane (a
+// worker thread), or one for each message.
+//
+//   messaging::Provide<Gateway>(&gateway);
+//   messaging::ProvidePerLane<Database>([] { return Database::Open("orders.db"); });
+//   messaging::ProvidePerMessage<Transaction>([](Database& db) { return db.Begin(); });
+//
+// A factory returns a T, a std::unique_ptr<T>, or a StatusOr of either, and may take references to other injected
+// types. A factory that fails makes the attempt fail with its status. A per-message object that has `Commit()`
+// (returning absl::Status or void) is committed after the handler returned OK and before the acknowledgement; a failed
+// commit is a failed attempt. Otherwise its `Rollback()`, where it has one, is called. For a batch there is one
+// per-message object a call: committed when at least one message of the batch is OK, rolled back when none is.
+#ifndef MESSAGING_PROVIDE_H_
+#define MESSAGING_PROVIDE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <typeindex>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace messaging {
+
+class Scope;
+
+enum class Lifetime { kProcess, kLane, kMessage };
+
+// A type that can be injected, with a name for people.
+struct TypeId {
+  std::type_index index = typeid(void);
+  std::string name;
+  template <typename T>
+  static TypeId Of();
+};
+
+// How one type is made; built by the templates below.
+struct Provider {
+  TypeId type;
+  Lifetime lifetime = Lifetime::kProcess;
+  std::vector<TypeId> needs;  // What the factory takes.
+  std::function<absl::StatusOr<std::shared_ptr<void>>(Scope&)> make;
+  std::function<absl::Status(void*)> commit;  // Null where the type has none.
+  std::function<void(void*)> rollback;
+};
+
+// Every provided type of a client. Filled before consumption starts, read-only and thread-safe afterwards.
+class Providers {
+ public:
+  // AlreadyExists for a type provided before.
+  absl::Status Add(Provider provider);
+  const Provider* Find(std::type_index type) const;
+  // OK when `needs` and all that their factories need are provided, without a circle and without a longer-lived object
+  // needing a shorter-lived one. Else FailedPrecondition, naming `who` (a handler), the type, and the cure.
+  absl::Status Check(const std::string& who, const std::vector<TypeId>& needs) const;
+
+ private:
+  std::vector<Provider> providers_;
+};
+
+// Those of the default client: what Provide and its kin add to. Usable before the client is configured.
+Providers& DefaultProviders();
+
+// The objects of one lifetime, made when first asked for, destroyed in reverse order. A message's scope has its lane's
+// for parent, that the process's. The process's is thread-safe; the others belong to one thread at a time.
+class Scope {
+ public:
+  Scope(const Providers& providers, Lifetime lifetime, Scope* parent);
+  ~Scope();  // Rolls back what was not finished.
+
+  template <typename T>
+  absl::StatusOr<T*> Get() {
+    absl::StatusOr<void*> object = GetErased(typeid(T));
+    if (!object.ok()) return object.status();
+    return static_cast<T*>(*object);
+  }
+  absl::StatusOr<void*> GetErased(std::type_index type);
+  // Something of the engine's own, for this scope only (the call's Sender).
+  void Put(std::type_index type, void* object);
+
+  bool has_commits() const;  // An object with a Commit was made.
+  // Commits (in order of making; the first failure rolls back the rest and is returned) or rolls back, and destroys
+  // all.
+  absl::Status Finish(bool commit);
+
+ private:
+  struct Object {
+    const Provider* provider;
+    std::type_index type;
+    std::shared_ptr<void> object;
+  };
+  const Providers& providers_;
+  const Lifetime lifetime_;
+  Scope* const parent_;
+  std::vector<Object> objects_;
+  std::vector<std::pair<std::type_index, void*>> puts_;
+};
+
+}  // namespace messaging
+
+#include "messaging/internal/provide_impl.h"  // IWYU pragma: export. Provide<T>, ProvidePerLane<T>, ProvidePerMessage<T>.
+
+#endif  // MESSAGING_PROVIDE_H_
