@@ -1,4 +1,5 @@
-// Every dependency resolves, compiles with our options and links: what fails here is the build's fault, not a package's.
+// Every dependency resolves, compiles with our options and links: what fails here is the build's fault, not a
+// package's.
 #include <CLI/CLI.hpp>
 #include <string>
 
