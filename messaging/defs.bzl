@@ -15,7 +15,8 @@ def message_handlers(name, srcs, deps = [], **kwargs):
         name = name,
         srcs = srcs,
         alwayslink = True,
-        deps = _with(deps, [Label("//messaging")]),
+        # By its second name, so that deps may hold the first.
+        deps = deps + [Label("//:messaging")],
         **kwargs
     )
 
@@ -42,13 +43,6 @@ def messaging_binary(name, deps = [], srcs = [], broker = None, brokers = None, 
     cc_binary(
         name = name,
         srcs = srcs,
-        deps = _with(deps, added),
+        deps = deps + added,
         **kwargs
     )
-
-def _with(deps, added):
-    """deps and what is missing of added: naming it once more in a BUILD file is no error."""
-    if type(deps) != "list":
-        return deps + added  # a select
-    present = [str(native.package_relative_label(d)) if hasattr(native, "package_relative_label") else str(d) for d in deps]
-    return deps + [a for a in added if str(a) not in present]
