@@ -1,0 +1,3 @@
+load(":native.bzl", "info")
+
+CcInfo = info
