@@ -15,15 +15,22 @@ class Target:
         """The files of this package in the attributes, as paths from the top; without names, in any attribute."""
         found = set()
         for name in names or self.arguments:
-            values = self.arguments.get(name) or []
-            for value in [values] if isinstance(values, str) else list(values):
-                if isinstance(value, str) and not value.startswith(("//", "@")):
+            for value in _strings(self.arguments.get(name)):
+                if not value.startswith(("//", "@")):
                     found.add(os.path.normpath(os.path.join(self.package, value.removeprefix(":"))))
         return found
 
     @property
     def public(self):
         return "//visibility:public" in self.arguments["visibility"]
+
+
+def _strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for v in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from _strings(v)
 
 
 class _Values(list):

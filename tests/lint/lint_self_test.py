@@ -12,7 +12,7 @@ GOOD = {
     "messaging/BUILD": '''
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 cc_library(name = "a", srcs = ["a.cc"], hdrs = ["a.h"], visibility = ["//visibility:public"])
-[cc_test(name = n, srcs = [n + ".cc"]) for n in ["a_test"]]
+[cc_test(name = n, srcs = [n + ".cc"], shard_count = 2, env = {"A": "b"}) for n in ["a_test"]]
 ''',
     "messaging/a.h": "int F();\n",
     "messaging/a.cc": '#include "messaging/a.h"\n\nint F() { return 1; }\n',

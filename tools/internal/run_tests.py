@@ -40,9 +40,10 @@ def test_labels(skip_tags=()):
 
 
 def run_bazel_tests(labels, options=()):
-    """Builds everything and runs the labels; {label: passed}, and where the logs are."""
-    logs = bazel("info", *options, "bazel-testlogs").strip()
+    """Builds and runs the labels; {label: passed}, and {label: its log}."""
+    folder_of_logs = bazel("info", *options, "bazel-testlogs").strip()
     results = {label: False for label in labels}
+    logs = {label: "(not run: it does not build)" for label in labels}
     if not labels:
         return results, logs
     with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +59,8 @@ def run_bazel_tests(labels, options=()):
                     if "testSummary" in event:
                         label = event["id"]["testSummary"]["label"].removeprefix("@@").removeprefix("@")
                         results[label] = event["testSummary"]["overallStatus"] == "PASSED"
+                        if event["testSummary"].get("totalRunCount"):
+                            logs[label] = os.path.join(folder_of_logs, label.removeprefix("//").replace(":", "/"), "test.log")
     return results, logs
 
 
@@ -85,7 +88,3 @@ def report(results, where):
         print(f"FAILED {name}" + (f"  {where[name]}" if where.get(name) else ""))
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed", flush=True)
     sys.exit(1 if failed or not results else 0)
-
-
-def log_of(logs, label):
-    return os.path.join(logs, label.removeprefix("//").replace(":", "/"), "test.log")
