@@ -15,12 +15,6 @@ def say(*words):
     print(*words, file=sys.stderr, flush=True)
 
 
-def set_up(*arguments):
-    rc = subprocess.call([os.path.join(TREE, "tools", "setup"), *arguments], stdin=subprocess.DEVNULL)
-    if rc:
-        sys.exit(rc)
-
-
 def bazel(*arguments):
     """The output of a Bazel command; a failure ends the run."""
     done = subprocess.run([BAZEL, *arguments], cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
