@@ -1,0 +1,173 @@
+#include "messaging/dispatch/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "messaging/dispatch/engine_state.h"
+
+namespace messaging {
+namespace {
+
+// Buckets of keys a handler: a slow message holds up 1/64 of the other keys, whatever the number of workers.
+constexpr size_t kLanes = 64;
+constexpr size_t kMaxQuantum = 256;
+constexpr absl::Duration kShortWork = absl::Microseconds(50);
+constexpr absl::Duration kLongWork = absl::Milliseconds(1);
+
+}  // namespace
+
+Engine::Engine(std::vector<EngineHandler> handlers, int subscriptions, EngineLimits limits, uint64_t seed,
+               Observer* observer)
+    : handlers_(std::move(handlers)),
+      subscriptions_(subscriptions),
+      limits_(limits),
+      observer_(observer),
+      random_(seed | 1),
+      by_topic_(subscriptions),
+      by_name_(subscriptions),
+      out_(subscriptions) {
+  for (size_t i = 0; i < handlers_.size(); ++i) {
+    const EngineHandler& handler = handlers_[i];
+    const HandlerOptions& options = *handler.options;
+    auto state = std::make_unique<HandlerState>();
+    state->options = &options;
+    state->is_batch = handler.is_batch;
+    state->one_at_a_time = handler.is_async || options.order == Order::kPerKeyStrict;
+    state->concurrency = std::max(1, options.concurrency > 0 ? options.concurrency : limits.concurrency);
+    state->unordered.handler = static_cast<int>(i);
+    // A batch in order comes from one lane: as many lanes as batches at once were asked for.
+    state->lanes.resize(handler.is_batch ? std::max(1, options.concurrency) : kLanes);
+    states_.push_back(std::move(state));
+    for (const std::string& topic : options.topics) {
+      by_topic_[handler.subscription][topic].push_back(static_cast<int>(i));
+    }
+    by_name_[handler.subscription][handler.name] = {static_cast<int>(i)};
+    for (const std::string& name : options.formerly) by_name_[handler.subscription][name] = {static_cast<int>(i)};
+  }
+}
+
+Engine::~Engine() = default;
+
+void Engine::Offer(int subscription, std::vector<Delivery> batch, absl::Time now) {
+  for (Delivery& delivery : batch) Deal(subscription, std::move(delivery), now);
+}
+
+std::optional<Engine::Work> Engine::Take(absl::Time now) {
+  Tick(now);
+  if (suspect_running_) return std::nullopt;
+  if (!suspects_.empty()) return TakeSuspect(now);
+  while (!ready_.empty()) {
+    Lane* lane = ready_.front();
+    ready_.pop_front();
+    lane->queued = false;
+    if (std::optional<Work> work = TakeFrom(lane, now)) return work;
+  }
+  return std::nullopt;
+}
+
+void Engine::Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Duration took, absl::Time now) {
+  HandlerState& state = *states_[work.handler];
+  if (took > kLongWork) {
+    state.quantum = took > kLongWork * work.tasks.size() ? 1 : std::max<size_t>(1, state.quantum / 2);
+  } else if (took < kShortWork && work.tasks.size() >= state.quantum) {
+    state.quantum = std::min(kMaxQuantum, state.quantum * 2);
+  }
+  bool leaves = true;
+  for (size_t i = 0; i < work.tasks.size(); ++i) {
+    if (outcomes[i].deferred) {
+      leaves = leaves && !outcomes[i].keeps_lane;
+    } else {
+      End(work.tasks[i], outcomes[i], now);
+    }
+  }
+  if (leaves) LeaveLane(work.handler, work.lane, now);
+}
+
+void Engine::Complete(Task* task, Outcome outcome, absl::Time now) {
+  const int handler = task->handler;
+  Lane* lane = task->lane;
+  End(task, outcome, now);
+  if (outcome.keeps_lane) LeaveLane(handler, lane, now);
+}
+
+void Engine::Tick(absl::Time now) {
+  while (!resettle_.empty() && resettle_.begin()->first <= now) {
+    auto due = resettle_.extract(resettle_.begin());
+    Settlement& settlement = due.mapped();
+    settlement.status = absl::OkStatus();
+    out_[settlement.subscription].push_back(std::move(settlement));
+  }
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    Lane* lane = timers_.begin()->second;
+    timers_.erase(timers_.begin());
+    lane->timer = absl::InfiniteFuture();
+    MakeReady(lane, now);
+  }
+}
+
+std::vector<std::pair<int, std::vector<Settlement>>> Engine::TakeSettlements() {
+  std::vector<std::pair<int, std::vector<Settlement>>> all;
+  for (int s = 0; s < subscriptions_; ++s) {
+    if (!out_[s].empty()) all.emplace_back(s, std::exchange(out_[s], {}));
+  }
+  return all;
+}
+
+Room Engine::room(int) const {
+  if (draining_ || in_hand_ >= limits_.max_messages || bytes_in_hand_ >= limits_.max_bytes) return {};
+  const size_t share = static_cast<size_t>(subscriptions_);
+  return {std::max<size_t>(1, (limits_.max_messages - in_hand_) / share),
+          std::max<size_t>(1, (limits_.max_bytes - bytes_in_hand_) / share)};
+}
+
+absl::Time Engine::NextEvent() const {
+  absl::Time next = absl::InfiniteFuture();
+  if (!timers_.empty()) next = timers_.begin()->first;
+  if (!resettle_.empty()) next = std::min(next, resettle_.begin()->first);
+  return next;
+}
+
+std::vector<std::string> Engine::RunningHandlers() const {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (states_[i]->running > 0) names.push_back(handlers_[i].name);
+  }
+  return names;
+}
+
+const Record& Engine::record(const Task& task) const { return *task.hold->delivery.record(); }
+
+double Engine::Random() {  // splitmix64, Steele, Lea, Flood 2014
+  uint64_t z = (random_ += 0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1.0p-53;
+}
+
+Engine::Hold* Engine::NewHold(int subscription, Delivery delivery) {
+  if (free_holds_.empty()) {
+    holds_.push_back(std::make_unique<Hold>());
+    free_holds_.push_back(holds_.back().get());
+  }
+  Hold* hold = free_holds_.back();
+  free_holds_.pop_back();
+  hold->active = true;
+  hold->begun = hold->revoked = hold->release = false;
+  hold->subscription = subscription;
+  hold->open_tasks = 0;
+  hold->tasks = 0;
+  hold->bytes = delivery.record()->ByteSize();
+  hold->delivery = std::move(delivery);
+  ++in_hand_;
+  bytes_in_hand_ += hold->bytes;
+  return hold;
+}
+
+void Engine::Forget(Hold* hold) {
+  hold->active = false;
+  hold->copies.reset();
+  hold->delivery = Delivery();
+  free_holds_.push_back(hold);
+}
+
+}  // namespace messaging

@@ -1,0 +1,171 @@
+// The engine: decides which message is handled when, by which handler, and what becomes of it. A state machine without
+// thread, lock, clock or I/O: inputs are events with a time, outputs are work to run and verdicts to settle. The
+// dispatcher (dispatcher.h) drives it in production, the simulator (tests/simulation) from a seed.
+//
+// A message in hand (Hold) has a Task for each handler that is to be called with it. Tasks wait in lanes: one for each
+// bucket of keys of a handler, first in first out, one task at a time; those without order in a lane that any number of
+// workers may take from. When all tasks of a hold have ended it is settled: acknowledged, after copies for those that
+// failed.
+//
+// Suspects (redelivered after an unclean end) wait in a queue of their own. While it is not empty nothing new begins;
+// its head runs alone, after its attempt was recorded, so that a crash is counted to the message that was running, and
+// to no other.
+//
+// Strict order: a failing task keeps its delivery and waits in a lane of its key's own; later tasks of the key join it
+// there.
+#ifndef MESSAGING_DISPATCH_ENGINE_H_
+#define MESSAGING_DISPATCH_ENGINE_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "messaging/broker/broker.h"
+#include "messaging/broker/delivery.h"
+#include "messaging/handler_options.h"
+#include "messaging/observer.h"
+
+namespace messaging {
+
+// A handler as the engine sees it.
+struct EngineHandler {
+  std::string name;
+  const HandlerOptions* options = nullptr;
+  int subscription = 0;  // Which subscription (group) its messages come from.
+  bool is_batch = false;
+  bool is_async = false;
+};
+
+struct EngineLimits {
+  size_t max_messages = 2'000;  // In hand, over all subscriptions.
+  size_t max_bytes = 64 << 20;
+  int concurrency = 8;  // For handlers that name none.
+};
+
+class Engine {
+ public:
+  struct Lane;
+  struct Hold;
+  // One message for one handler.
+  struct Task {
+    Hold* hold = nullptr;
+    Lane* lane = nullptr;
+    Task* next = nullptr;
+    int handler = 0;
+    int attempt = 1;  // Which attempt it is, once it is taken.
+    absl::Time arrived;
+    bool begun = false;          // It has been called at least once.
+    bool recorded = false;       // Its coming attempt is durably recorded.
+    bool begin_asked = false;    // ... or will be, when Settled answers.
+    bool release_after = false;  // Draining: released once its attempts so far are recorded.
+  };
+  // Tasks to run: one after the other, each a call of its own, or for a batch handler all in one call.
+  struct Work {
+    int handler = 0;
+    Lane* lane = nullptr;
+    std::vector<Task*> tasks;
+  };
+  struct Outcome {
+    absl::Status status;
+    bool rejected = false;  // Not given to the handler: does not decode or validate.
+    bool deferred = false;  // Comes later, by Complete. The task must not be touched through the Work any more.
+    bool keeps_lane =
+        true;  // deferred: nothing of its lane begins before (an asynchronous handler; not: awaited sends).
+  };
+
+  Engine(std::vector<EngineHandler> handlers, int subscriptions, EngineLimits limits, uint64_t seed,
+         Observer* observer);
+  ~Engine();  // Drops what is in hand: the brokers get it back.
+
+  // Events.
+  void Offer(int subscription, std::vector<Delivery> batch, absl::Time now);
+  std::optional<Work> Take(absl::Time now);
+  void Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Duration took, absl::Time now);
+  void Complete(Task* task, Outcome outcome, absl::Time now);  // A deferred outcome; `keeps_lane` as it was deferred.
+  void Settled(int subscription, std::vector<Settlement> answers, absl::Time now);
+  void Revoke(int subscription, const std::function<bool(const Record&)>& which);
+  void Drain(absl::Time now);  // Releases what was not begun; what began may go on.
+  void Abandon();             // The drain's time is over: releases all that does not run, and settles nothing any more.
+  void Tick(absl::Time now);  // Moves what has become due; Take does it, too.
+
+  // Verdicts to give to the subscriptions since the last call, by subscription.
+  std::vector<std::pair<int, std::vector<Settlement>>> TakeSettlements();
+  // What subscription `s` may still deliver; an equal share of what is left.
+  Room room(int subscription) const;
+  absl::Time NextEvent() const;                                           // When Tick would do something.
+  size_t ready() const { return suspects_.empty() ? ready_.size() : 1; }  // About how many calls of Take would succeed.
+  size_t in_hand() const { return in_hand_; }
+  size_t bytes_in_hand() const { return bytes_in_hand_; }
+  std::vector<std::string> RunningHandlers() const;  // Names, for whom a drain waits.
+  const std::vector<EngineHandler>& handlers() const { return handlers_; }
+  const Record& record(const Task& task) const;
+
+ private:
+  struct HandlerState;
+
+  // Dealing (engine_deal.cc): from the broker to lanes, from lanes to workers.
+  void Deal(int subscription, Delivery delivery, absl::Time now);
+  const std::vector<int>& Targets(int subscription, const Record& record) const;
+  void SplitSuspect(Hold* hold, const std::vector<int>& targets);
+  void Enqueue(Task* task, absl::Time now);
+  Lane* LaneFor(const Task& task);
+  void MakeReady(Lane* lane, absl::Time now);
+  bool DivertToHeldKey(Task* task, absl::Time now);
+  std::optional<Work> TakeSuspect(absl::Time now);
+  std::optional<Work> TakeFrom(Lane* lane, absl::Time now);
+  void LeaveLane(int handler, Lane* lane, absl::Time now);
+
+  // Settling (engine_settle.cc): from outcomes to verdicts, and what the broker answers.
+  void End(Task* task, const Outcome& outcome, absl::Time now);
+  void AddCopy(Task* task, Copy::Kind kind, absl::Duration delay, absl::Status status, int attempts, absl::Time now);
+  void DeadLetterAll(Hold* hold, std::string handler, absl::Status why, absl::Time now);
+  void HoldForRetry(Task* task, absl::Duration delay, absl::Time now);
+  void ReleaseTask(Task* task, absl::Time now);
+  void CloseTask(Task* task);
+  void Settle(Hold* hold, Settlement::Verdict verdict);
+  void AskBegin(Task* task, int attempts);
+  void AnswerBegin(Task* task, Settlement answer, absl::Time now);
+  Hold* NewHold(int subscription, Delivery delivery);
+  void Forget(Hold* hold);
+  void Unqueue(Task* task, absl::Time now);
+  std::vector<Task*> DropQueued(const std::function<bool(const Task&)>& which);
+  double Random();
+
+  const std::vector<EngineHandler> handlers_;
+  const int subscriptions_;
+  const EngineLimits limits_;
+  Observer* const observer_;
+  uint64_t random_;
+  std::vector<std::unique_ptr<HandlerState>> states_;
+  // By topic; and by name, current or former, for retries. Keys: subscription, then the text.
+  std::vector<absl::flat_hash_map<std::string, std::vector<int>>> by_topic_;
+  std::vector<absl::flat_hash_map<std::string, std::vector<int>>> by_name_;
+  std::deque<Lane*> ready_;
+  std::set<std::pair<absl::Time, Lane*>> timers_;   // Batches that wait, held keys.
+  std::multimap<absl::Time, Settlement> resettle_;  // Refused, to be tried again.
+  std::deque<Task*> suspects_;
+  bool suspect_running_ = false;
+  std::vector<std::vector<Settlement>> out_;
+  std::vector<std::unique_ptr<Hold>> holds_;  // All that were ever made: a pool.
+  std::vector<Hold*> free_holds_;
+  size_t running_ = 0;  // Works taken that have not left their lane.
+  size_t in_hand_ = 0;
+  size_t bytes_in_hand_ = 0;
+  bool draining_ = false;
+  bool abandoned_ = false;
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_DISPATCH_ENGINE_H_

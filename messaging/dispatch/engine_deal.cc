@@ -1,0 +1,179 @@
+// From the broker to lanes, from lanes to workers.
+#include <algorithm>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
+#include "messaging/dispatch/engine.h"
+#include "messaging/dispatch/engine_state.h"
+
+namespace messaging {
+
+const std::vector<int>& Engine::Targets(int subscription, const Record& record) const {
+  static const std::vector<int> none;
+  const auto& map = record.handler.empty() ? by_topic_[subscription] : by_name_[subscription];
+  auto found = map.find(record.handler.empty() ? record.topic : record.handler);
+  return found == map.end() ? none : found->second;
+}
+
+void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
+  const Record& record = *delivery.record();
+  const std::vector<int>& targets = Targets(subscription, record);
+  Hold* hold = NewHold(subscription, std::move(delivery));
+  if (draining_) return Settle(hold, Settlement::Verdict::kRelease);
+  if (targets.empty()) {
+    return DeadLetterAll(hold, std::string(record.handler),
+                         record.handler.empty()
+                             ? absl::NotFoundError(absl::StrCat("no handler for topic ", record.topic))
+                             : absl::NotFoundError(absl::StrCat("no handler is registered as ", record.handler)),
+                         now);
+  }
+  // More attempts were started than there may be: the plan was changed, or the last one ended the process.
+  if (targets.size() == 1 && record.attempts > states_[targets[0]]->options->max_retries) {
+    return DeadLetterAll(hold, handlers_[targets[0]].name,
+                         record.suspect || record.last_error.empty()
+                             ? absl::AbortedError(absl::StrCat("the process ended during attempt ", record.attempts))
+                             : absl::UnknownError(record.last_error),
+                         now);
+  }
+  if (record.suspect && targets.size() > 1) return SplitSuspect(hold, targets);
+  for (int target : targets) {
+    Task* task = hold->AddTask();
+    *task = Task{.hold = hold, .handler = target, .attempt = record.attempts + 1, .arrived = now};
+    if (record.suspect) {
+      suspects_.push_back(task);
+    } else {
+      Enqueue(task, now);
+    }
+  }
+}
+
+void Engine::SplitSuspect(Hold* hold, const std::vector<int>& targets) {
+  const Record& record = *hold->delivery.record();
+  hold->copies = std::make_unique<std::vector<Copy>>();
+  for (int target : targets) {
+    hold->copies->push_back({.kind = Copy::Kind::kRetry,
+                             .failure = {.handler = handlers_[target].name,
+                                         .status = absl::AbortedError("its consumer ended while it was in hand"),
+                                         .first = record.first_failure},
+                             .suspect = true});
+  }
+  Settle(hold, Settlement::Verdict::kAck);
+}
+
+Engine::Lane* Engine::LaneFor(const Task& task) {
+  HandlerState& state = *states_[task.handler];
+  const Record& record = *task.hold->delivery.record();
+  if (state.options->order == Order::kNone || !record.has_key) return &state.unordered;
+  std::unique_ptr<Lane>& lane = state.lanes[absl::HashOf(record.key) % state.lanes.size()];
+  if (lane == nullptr) {
+    lane = std::make_unique<Lane>();
+    lane->handler = task.handler;
+    lane->ordered = true;
+  }
+  return lane.get();
+}
+
+void Engine::Enqueue(Task* task, absl::Time now) {
+  task->lane = LaneFor(*task);
+  task->lane->PushBack(task);
+  MakeReady(task->lane, now);
+}
+
+// Puts the lane where Take finds it, if something of it may begin now; sets its timer if something may later.
+void Engine::MakeReady(Lane* lane, absl::Time now) {
+  if (lane->queued || lane->head == nullptr || (lane->ordered && lane->busy)) return;
+  HandlerState& state = *states_[lane->handler];
+  absl::Time due = absl::InfinitePast();
+  if (lane->held && lane->head->begun && !lane->head->recorded) {
+    if (lane->timer != absl::InfiniteFuture()) return;  // Its delay has not passed.
+    if (!lane->head->begin_asked) AskBegin(lane->head, lane->head->attempt);
+    return;
+  }
+  if (state.is_batch && !draining_ && lane->depth < state.options->batch.max) {
+    due = lane->head->arrived + state.options->batch.wait;
+  }
+  if (due > now) {
+    if (lane->timer != absl::InfiniteFuture()) timers_.erase({lane->timer, lane});
+    lane->timer = due;
+    timers_.insert({due, lane});
+    return;
+  }
+  if (lane->timer != absl::InfiniteFuture()) {
+    timers_.erase({lane->timer, lane});
+    lane->timer = absl::InfiniteFuture();
+  }
+  lane->queued = true;
+  (state.running >= state.concurrency ? state.waiting : ready_).push_back(lane);
+}
+
+// The key of a strictly ordered message that is held: the task waits behind it.
+bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
+  HandlerState& state = *states_[task->handler];
+  if (state.held.empty()) return false;
+  auto held = state.held.find(task->hold->delivery.record()->key);
+  if (held == state.held.end()) return false;
+  task->lane = held->second.get();
+  task->lane->PushBack(task);
+  MakeReady(task->lane, now);
+  return true;
+}
+
+std::optional<Engine::Work> Engine::TakeFrom(Lane* lane, absl::Time now) {
+  HandlerState& state = *states_[lane->handler];
+  if (state.running >= state.concurrency) {
+    lane->queued = true;
+    state.waiting.push_back(lane);
+    return std::nullopt;
+  }
+  const size_t most = state.is_batch ? state.options->batch.max : state.one_at_a_time ? 1 : state.quantum;
+  Work work{.handler = lane->handler, .lane = lane};
+  while (lane->head != nullptr && work.tasks.size() < most) {
+    Task* task = lane->PopFront();
+    if (lane->ordered && !lane->held && state.strict() && DivertToHeldKey(task, now)) continue;
+    task->begun = true;
+    task->hold->begun = true;
+    work.tasks.push_back(task);
+  }
+  if (work.tasks.empty()) return std::nullopt;
+  lane->busy = lane->ordered;
+  ++state.running;
+  ++running_;
+  MakeReady(lane, now);  // An unordered lane serves the next worker at once.
+  return work;
+}
+
+std::optional<Engine::Work> Engine::TakeSuspect(absl::Time) {
+  if (running_ > 0) return std::nullopt;  // It must be alone.
+  Task* task = suspects_.front();
+  if (!task->recorded) {
+    if (!task->begin_asked) AskBegin(task, task->attempt);
+    return std::nullopt;
+  }
+  suspects_.pop_front();
+  suspect_running_ = true;
+  task->begun = task->hold->begun = true;
+  ++states_[task->handler]->running;
+  ++running_;
+  return Work{.handler = task->handler, .lane = nullptr, .tasks = {task}};
+}
+
+// A Work has ended or, deferred, given up its lane: others may begin.
+void Engine::LeaveLane(int handler, Lane* lane, absl::Time now) {
+  HandlerState& state = *states_[handler];
+  --state.running;
+  --running_;
+  if (lane == nullptr) {
+    suspect_running_ = false;
+  } else {
+    lane->busy = false;
+    MakeReady(lane, now);
+    if (lane->held && lane->head == nullptr) state.held.erase(std::string(lane->key));
+  }
+  if (!state.waiting.empty() && state.running < state.concurrency) {
+    ready_.push_back(state.waiting.front());
+    state.waiting.pop_front();
+  }
+}
+
+}  // namespace messaging

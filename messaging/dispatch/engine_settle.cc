@@ -1,0 +1,290 @@
+// From outcomes to verdicts, and what the brokers answer.
+#include <algorithm>
+#include <utility>
+
+#include "messaging/dispatch/engine.h"
+#include "messaging/dispatch/engine_state.h"
+#include "messaging/dispatch/retry.h"
+
+namespace messaging {
+namespace {
+
+// How long a refused verdict waits before it is given again: the dead-letter place may be away for a while.
+constexpr absl::Duration kSettleAgain = absl::Seconds(1);
+
+}  // namespace
+
+void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
+  Hold* hold = task->hold;
+  if (abandoned_ || hold->revoked) return CloseTask(task);
+  const HandlerOptions& options = *states_[task->handler]->options;
+  Decision decision = outcome.rejected ? Decision{Decision::Verdict::kDeadLetter}
+                                       : Decide(options, outcome.status, task->attempt, draining_, Random());
+  switch (decision.verdict) {
+    case Decision::Verdict::kAck:
+      break;
+    case Decision::Verdict::kRelease:
+      --task->attempt;  // It does not count.
+      return ReleaseTask(task, now);
+    case Decision::Verdict::kRetry:
+      if (states_[task->handler]->strict() && hold->delivery.record()->has_key) {
+        return draining_ ? ReleaseTask(task, now) : HoldForRetry(task, decision.delay, now);
+      }
+      AddCopy(task, Copy::Kind::kRetry, decision.delay, outcome.status, task->attempt, now);
+      break;
+    case Decision::Verdict::kDeadLetter:
+      AddCopy(task, Copy::Kind::kDeadLetter, absl::ZeroDuration(), outcome.status, task->attempt, now);
+      break;
+  }
+  CloseTask(task);
+}
+
+void Engine::AddCopy(Task* task, Copy::Kind kind, absl::Duration delay, absl::Status status, int attempts,
+                     absl::Time now) {
+  Hold* hold = task->hold;
+  const Record& record = *hold->delivery.record();
+  const std::string& name = handlers_[task->handler].name;
+  if (observer_ != nullptr && kind == Copy::Kind::kRetry) observer_->OnRetry(name, record.topic, attempts, delay);
+  if (observer_ != nullptr && kind == Copy::Kind::kDeadLetter) observer_->OnDeadLetter(name, record.topic, status);
+  if (hold->copies == nullptr) hold->copies = std::make_unique<std::vector<Copy>>();
+  hold->copies->push_back(
+      {.kind = kind,
+       .delay = delay,
+       .failure = {.handler = name,
+                   .status = std::move(status),
+                   .attempts = attempts,
+                   .first = record.first_failure == absl::InfinitePast() ? now : record.first_failure,
+                   .last = now}});
+}
+
+void Engine::DeadLetterAll(Hold* hold, std::string handler, absl::Status why, absl::Time now) {
+  const Record& record = *hold->delivery.record();
+  if (observer_ != nullptr) observer_->OnDeadLetter(handler, record.topic, why);
+  hold->copies = std::make_unique<std::vector<Copy>>();
+  hold->copies->push_back(
+      {.kind = Copy::Kind::kDeadLetter,
+       .failure = {.handler = std::move(handler),
+                   .status = std::move(why),
+                   .attempts = record.attempts,
+                   .first = record.first_failure == absl::InfinitePast() ? now : record.first_failure,
+                   .last = now}});
+  Settle(hold, Settlement::Verdict::kAck);
+}
+
+// Strict order: the task becomes the head of a lane of its key's own, and is called again when its delay has passed and
+// the coming attempt was recorded.
+void Engine::HoldForRetry(Task* task, absl::Duration delay, absl::Time now) {
+  HandlerState& state = *states_[task->handler];
+  const std::string key(task->hold->delivery.record()->key);
+  std::unique_ptr<Lane>& lane = state.held[key];
+  if (lane == nullptr) {
+    lane = std::make_unique<Lane>();
+    lane->handler = task->handler;
+    lane->ordered = lane->held = true;
+    lane->key = key;
+  }
+  if (observer_ != nullptr) {
+    observer_->OnRetry(handlers_[task->handler].name, task->hold->delivery.record()->topic, task->attempt, delay);
+  }
+  ++task->attempt;
+  task->recorded = false;
+  task->lane = lane.get();
+  lane->PushFront(task);
+  if (lane->timer != absl::InfiniteFuture()) timers_.erase({lane->timer, lane.get()});
+  lane->timer = now + delay;
+  timers_.insert({lane->timer, lane.get()});
+}
+
+// Gives the task's message back to the broker, its attempts so far kept. A message that other handlers have had goes on
+// as a copy for this one.
+void Engine::ReleaseTask(Task* task, absl::Time now) {
+  Hold* hold = task->hold;
+  const int recorded = hold->delivery.record()->attempts;
+  if (hold->tasks > 1) {
+    AddCopy(task, Copy::Kind::kRetry, absl::ZeroDuration(), absl::CancelledError("draining"), task->attempt, now);
+    return CloseTask(task);
+  }
+  if (task->recorded || task->attempt != recorded) {  // The broker's count is another one.
+    task->release_after = true;
+    return AskBegin(task, task->attempt);
+  }
+  hold->release = true;
+  CloseTask(task);
+}
+
+void Engine::CloseTask(Task* task) {
+  Hold* hold = task->hold;
+  if (--hold->open_tasks > 0) return;
+  Settle(hold, hold->release ? Settlement::Verdict::kRelease : Settlement::Verdict::kAck);
+}
+
+void Engine::Settle(Hold* hold, Settlement::Verdict verdict) {
+  if (hold->revoked || abandoned_) {
+    if (hold->revoked && observer_ != nullptr) observer_->OnLateSettlement(hold->delivery.record()->topic);
+    --in_hand_;
+    bytes_in_hand_ -= hold->bytes;
+    return Forget(hold);
+  }
+  if (verdict == Settlement::Verdict::kRelease && observer_ != nullptr) {
+    observer_->OnReleased(hold->delivery.record()->topic, 1);
+  }
+  out_[hold->subscription].push_back({.delivery = std::move(hold->delivery),
+                                      .verdict = verdict,
+                                      .copies = std::move(hold->copies),
+                                      .bytes = hold->bytes,
+                                      .subscription = hold->subscription});
+  Forget(hold);
+}
+
+void Engine::AskBegin(Task* task, int attempts) {
+  Hold* hold = task->hold;
+  task->begin_asked = true;
+  Settlement settlement = std::move(hold->delivery).Begin(handlers_[task->handler].name, attempts);
+  settlement.bytes = hold->bytes;
+  settlement.subscription = hold->subscription;
+  settlement.context = task;
+  out_[hold->subscription].push_back(std::move(settlement));
+}
+
+void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
+  Hold* hold = task->hold;
+  hold->delivery = std::move(answer.delivery);
+  task->begin_asked = false;
+  if (!hold->delivery) {  // The driver took it: it is no longer ours.
+    Unqueue(task, now);
+    --in_hand_;
+    bytes_in_hand_ -= hold->bytes;
+    return Forget(hold);
+  }
+  if (abandoned_ || hold->revoked || task->release_after) {
+    Unqueue(task, now);
+    hold->release = true;
+    return CloseTask(task);
+  }
+  task->recorded = true;
+  if (draining_) {  // It was recorded, and will not begin.
+    Unqueue(task, now);
+    --task->attempt;
+    return ReleaseTask(task, now);
+  }
+  if (task->lane != nullptr) MakeReady(task->lane, now);
+}
+
+// Out of the place where a task waits for its attempt's record: the head of a held lane, or the suspects.
+void Engine::Unqueue(Task* task, absl::Time now) {
+  Lane* lane = task->lane;
+  if (lane == nullptr) {
+    suspects_.erase(std::remove(suspects_.begin(), suspects_.end(), task), suspects_.end());
+  } else if (lane->head == task) {
+    lane->PopFront();
+    MakeReady(lane, now);
+    if (lane->held && lane->head == nullptr && !lane->busy) {
+      states_[lane->handler]->held.erase(std::string(lane->key));
+    }
+  }
+}
+
+void Engine::Settled(int subscription, std::vector<Settlement> answers, absl::Time now) {
+  (void)subscription;
+  for (Settlement& answer : answers) {
+    const bool begin = answer.verdict == Settlement::Verdict::kBegin;
+    if (!answer.status.ok() && !absl::IsCancelled(answer.status) && !abandoned_) {
+      resettle_.emplace(now + kSettleAgain, std::move(answer));
+      continue;
+    }
+    if (begin) {
+      AnswerBegin(static_cast<Task*>(answer.context), std::move(answer), now);
+      continue;
+    }
+    --in_hand_;
+    bytes_in_hand_ -= answer.bytes;
+  }
+}
+
+void Engine::Drain(absl::Time now) {
+  draining_ = true;
+  // What some handler has had goes on; what waits for a retry in place does not.
+  std::vector<Task*> dropped = DropQueued([](const Task& task) { return !task.hold->begun || task.begun; });
+  for (Task* task : dropped) {
+    if (task->hold->begun) {
+      --task->attempt;
+      ReleaseTask(task, now);
+    } else {
+      task->hold->release = true;
+      if (!task->recorded) {
+        CloseTask(task);
+      } else {
+        --task->attempt;
+        ReleaseTask(task, now);
+      }
+    }
+  }
+  for (auto& state : states_) {  // Batches do not wait any more.
+    MakeReady(&state->unordered, now);
+    for (auto& lane : state->lanes) {
+      if (lane != nullptr) MakeReady(lane.get(), now);
+    }
+  }
+}
+
+void Engine::Abandon() {
+  abandoned_ = true;
+  for (Task* task : DropQueued([](const Task&) { return true; })) CloseTask(task);
+  for (auto& settlements : out_) {
+    for (Settlement& settlement : settlements) resettle_.emplace(absl::InfinitePast(), std::move(settlement));
+    settlements.clear();
+  }
+  for (auto& [due, settlement] : std::exchange(resettle_, {})) {
+    if (settlement.verdict == Settlement::Verdict::kBegin) {
+      AnswerBegin(static_cast<Task*>(settlement.context), std::move(settlement), absl::InfinitePast());
+    } else {
+      --in_hand_;
+      bytes_in_hand_ -= settlement.bytes;
+    }
+  }
+}
+
+void Engine::Revoke(int subscription, const std::function<bool(const Record&)>& which) {
+  for (auto& hold : holds_) {
+    if (!hold->active || hold->subscription != subscription || !hold->delivery) continue;
+    if (which(*hold->delivery.record())) hold->revoked = true;
+  }
+  for (Task* task : DropQueued([](const Task& task) { return task.hold->revoked; })) CloseTask(task);
+}
+
+// Takes queued tasks out of their lanes; the caller ends them.
+std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Task&)>& which) {
+  std::vector<Task*> dropped;
+  // A task whose attempt is being recorded has lent its delivery; the answer ends it.
+  auto drops = [&](Task* task) {
+    if (task->begin_asked || !which(*task)) return false;
+    dropped.push_back(task);
+    return true;
+  };
+  auto filter = [&](Lane& lane) {
+    for (size_t left = lane.depth; left > 0; --left) {
+      Task* task = lane.PopFront();
+      if (!drops(task)) lane.PushBack(task);
+    }
+  };
+  for (auto& state : states_) {
+    filter(state->unordered);
+    for (auto& lane : state->lanes) {
+      if (lane != nullptr) filter(*lane);
+    }
+    for (auto held = state->held.begin(); held != state->held.end();) {
+      Lane& lane = *held->second;
+      filter(lane);
+      if (lane.head != nullptr || lane.busy || lane.queued) {
+        ++held;
+        continue;
+      }
+      if (lane.timer != absl::InfiniteFuture()) timers_.erase({lane.timer, &lane});
+      state->held.erase(held++);
+    }
+  }
+  suspects_.erase(std::remove_if(suspects_.begin(), suspects_.end(), drops), suspects_.end());
+  return dropped;
+}
+
+}  // namespace messaging

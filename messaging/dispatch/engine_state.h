@@ -1,0 +1,92 @@
+// The engine's inner structures; see engine.h for how they work together.
+#ifndef MESSAGING_DISPATCH_ENGINE_STATE_H_
+#define MESSAGING_DISPATCH_ENGINE_STATE_H_
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "messaging/dispatch/engine.h"
+
+namespace messaging {
+
+// First in, first out. Tasks are linked through themselves: dealing allocates nothing.
+struct Engine::Lane {
+  int handler = 0;
+  bool ordered = false;  // One Work at a time.
+  bool busy = false;     // ordered: a Work of it is out.
+  bool queued = false;   // In ready_ or in its handler's `waiting`.
+  size_t depth = 0;
+  Task* head = nullptr;
+  Task* tail = nullptr;
+  absl::Time timer = absl::InfiniteFuture();  // Its entry in timers_.
+  // A lane of one held key (strict order): its head waits until `timer`, then for its attempt's record.
+  bool held = false;
+  std::string key;
+
+  void PushBack(Task* task) {
+    task->next = nullptr;
+    (tail != nullptr ? tail->next : head) = task;
+    tail = task;
+    ++depth;
+  }
+  void PushFront(Task* task) {
+    task->next = head;
+    head = task;
+    if (tail == nullptr) tail = task;
+    ++depth;
+  }
+  Task* PopFront() {
+    Task* task = head;
+    head = task->next;
+    if (head == nullptr) tail = nullptr;
+    task->next = nullptr;
+    --depth;
+    return task;
+  }
+};
+
+// One delivery in hand.
+struct Engine::Hold {
+  Delivery delivery;
+  int subscription = 0;
+  int open_tasks = 0;
+  size_t bytes = 0;
+  bool active = false;
+  bool begun = false;    // A handler has been called with it.
+  bool revoked = false;  // It is no longer this member's: its settling does nothing.
+  bool release = false;
+  std::unique_ptr<std::vector<Copy>> copies;
+  Task first;  // Most messages have one handler.
+  std::vector<std::unique_ptr<Task>> more;
+  size_t tasks = 0;
+
+  Task* AddTask() {
+    ++open_tasks;
+    if (tasks++ == 0) return &first;
+    if (more.size() < tasks - 1) more.push_back(std::make_unique<Task>());
+    return more[tasks - 2].get();
+  }
+};
+
+struct Engine::HandlerState {
+  const HandlerOptions* options = nullptr;
+  bool is_batch = false;
+  bool one_at_a_time = false;  // Each Work has one task: asynchronous or strictly ordered handlers.
+  size_t concurrency = 1;
+  size_t running = 0;  // Works out.
+  size_t quantum = 1;  // Tasks a Work, so that one takes well under a millisecond; learned.
+  Lane unordered;
+  std::vector<std::unique_ptr<Lane>> lanes;                      // Made when first used.
+  std::deque<Lane*> waiting;                                     // Ready, but `concurrency` Works are out.
+  absl::flat_hash_map<std::string, std::unique_ptr<Lane>> held;  // Keys of failing messages, strict order.
+
+  bool strict() const { return options->order == Order::kPerKeyStrict; }
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_DISPATCH_ENGINE_STATE_H_
