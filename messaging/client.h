@@ -15,8 +15,11 @@
 #include "messaging/observer.h"
 #include "messaging/producer.h"
 #include "messaging/provide.h"
+#include "messaging/start_at.h"
 
 namespace messaging {
+
+class Broker;
 
 // Where a value is empty it comes from the environment: MESSAGING_BROKER, MESSAGING_URL, MESSAGING_GROUP, and each
 // broker's own (KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_URL, REDIS_URL). One broker linked: it is the default.
@@ -35,6 +38,7 @@ struct ConsumerOptions {
   std::vector<std::string> topics;  // Handle only these; empty: all topics of the registered handlers.
 
   // What it promises.
+  StartAt start_at = StartAt::kBeginning;            // For groups that this consumer creates.
   absl::Duration drain_timeout = absl::Seconds(30);  // What is in hand may take so long to finish when stopping.
 
   // How fast, and how much it holds.
@@ -67,7 +71,11 @@ class Client {
   // Resolves all sends.
   absl::Status Flush(absl::Duration limit) { return producer().Flush(limit); }
 
-  class Broker& broker();
+  // The handlers that Start would take, before its choice of topics.
+  std::vector<Handler> handlers() const;
+  // Messages received and not yet settled.
+  size_t in_flight() const;
+  Broker& broker();
   const std::string& group() const;
 
  private:

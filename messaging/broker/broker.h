@@ -19,6 +19,7 @@
 #include "messaging/broker/delivery.h"
 #include "messaging/observer.h"
 #include "messaging/outgoing.h"
+#include "messaging/start_at.h"
 
 namespace messaging {
 
@@ -55,8 +56,6 @@ struct TopicPlan {
   bool ordered = true;                      // Some handler wants order per key.
   bool strict = false;                      // Some handler wants it across retries.
 };
-
-enum class StartAt { kBeginning, kNow };  // What a group that is created now gets.
 
 struct SubscribeOptions {
   std::string group;

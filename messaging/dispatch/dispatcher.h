@@ -56,9 +56,6 @@ class Dispatcher {
   std::shared_ptr<Impl> impl_;  // Shared with workers: a handler that never returns keeps it alive.
 };
 
-// What is wrong with the handlers of one consumer; OK: nothing. Also what `core handlers` checks.
-absl::Status CheckHandlers(const std::vector<Handler>& handlers, const Providers& providers);
-
 }  // namespace messaging
 
 #endif  // MESSAGING_DISPATCH_DISPATCHER_H_

@@ -56,13 +56,31 @@ std::optional<Engine::Work> Engine::Take(absl::Time now) {
   Tick(now);
   if (suspect_running_) return std::nullopt;
   if (!suspects_.empty()) return TakeSuspect(now);
-  while (!ready_.empty()) {
+  Work work;
+  size_t most = 1;
+  while (!ready_.empty() &&
+         (work.lanes.empty() || (ready_.front()->handler == work.handler && work.tasks.size() < most))) {
     Lane* lane = ready_.front();
     ready_.pop_front();
     lane->queued = false;
-    if (std::optional<Work> work = TakeFrom(lane, now)) return work;
+    HandlerState& state = *states_[lane->handler];
+    if (work.lanes.empty()) {
+      if (state.running >= state.concurrency) {
+        lane->queued = true;
+        state.waiting.push_back(lane);
+        continue;
+      }
+      most = state.is_batch ? state.options->batch.max : state.one_at_a_time ? 1 : state.quantum;
+    }
+    const bool taken = TakeFrom(lane, most, work, now);
+    if (taken && state.is_batch) break;
   }
-  return std::nullopt;
+  if (work.lanes.empty()) return std::nullopt;
+  ++states_[work.handler]->running;
+  ++running_;
+  // An unordered lane serves the next worker at once.
+  if (!work.lanes.back()->ordered) MakeReady(work.lanes.back(), now);
+  return work;
 }
 
 void Engine::Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Duration took, absl::Time now) {
@@ -80,14 +98,14 @@ void Engine::Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Dura
       End(work.tasks[i], outcomes[i], now);
     }
   }
-  if (leaves) LeaveLane(work.handler, work.lane, now);
+  if (leaves) Leave(work.handler, work.lanes, now);
 }
 
 void Engine::Complete(Task* task, Outcome outcome, absl::Time now) {
   const int handler = task->handler;
   Lane* lane = task->lane;
   End(task, outcome, now);
-  if (outcome.keeps_lane) LeaveLane(handler, lane, now);
+  if (outcome.keeps_lane) Leave(handler, lane != nullptr ? absl::MakeSpan(&lane, 1) : absl::Span<Lane* const>(), now);
 }
 
 void Engine::Tick(absl::Time now) {
@@ -134,8 +152,6 @@ std::vector<std::string> Engine::RunningHandlers() const {
   }
   return names;
 }
-
-const Record& Engine::record(const Task& task) const { return *task.hold->delivery.record(); }
 
 double Engine::Random() {  // splitmix64, Steele, Lea, Flood 2014
   uint64_t z = (random_ += 0x9e3779b97f4a7c15);

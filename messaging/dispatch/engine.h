@@ -29,8 +29,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "messaging/broker/broker.h"
 #include "messaging/broker/delivery.h"
 #include "messaging/handler_options.h"
@@ -60,6 +62,7 @@ class Engine {
   // One message for one handler.
   struct Task {
     Hold* hold = nullptr;
+    Record* record = nullptr;  // Of the hold's delivery.
     Lane* lane = nullptr;
     Task* next = nullptr;
     int handler = 0;
@@ -70,10 +73,11 @@ class Engine {
     bool begin_asked = false;    // ... or will be, when Settled answers.
     bool release_after = false;  // Draining: released once its attempts so far are recorded.
   };
-  // Tasks to run: one after the other, each a call of its own, or for a batch handler all in one call.
+  // Tasks to run: one after the other, each a call of its own, or for a batch handler all in one call. Quick handlers
+  // get several lanes at once.
   struct Work {
     int handler = 0;
-    Lane* lane = nullptr;
+    absl::InlinedVector<Lane*, 8> lanes;  // Empty: a suspect.
     std::vector<Task*> tasks;
   };
   struct Outcome {
@@ -109,7 +113,6 @@ class Engine {
   size_t bytes_in_hand() const { return bytes_in_hand_; }
   std::vector<std::string> RunningHandlers() const;  // Names, for whom a drain waits.
   const std::vector<EngineHandler>& handlers() const { return handlers_; }
-  const Record& record(const Task& task) const;
 
  private:
   struct HandlerState;
@@ -123,8 +126,8 @@ class Engine {
   void MakeReady(Lane* lane, absl::Time now);
   bool DivertToHeldKey(Task* task, absl::Time now);
   std::optional<Work> TakeSuspect(absl::Time now);
-  std::optional<Work> TakeFrom(Lane* lane, absl::Time now);
-  void LeaveLane(int handler, Lane* lane, absl::Time now);
+  bool TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now);
+  void Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now);
 
   // Settling (engine_settle.cc): from outcomes to verdicts, and what the broker answers.
   void End(Task* task, const Outcome& outcome, absl::Time now);

@@ -39,7 +39,11 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
   if (record.suspect && targets.size() > 1) return SplitSuspect(hold, targets);
   for (int target : targets) {
     Task* task = hold->AddTask();
-    *task = Task{.hold = hold, .handler = target, .attempt = record.attempts + 1, .arrived = now};
+    *task = Task{.hold = hold,
+                 .record = hold->delivery.record(),
+                 .handler = target,
+                 .attempt = record.attempts + 1,
+                 .arrived = now};
     if (record.suspect) {
       suspects_.push_back(task);
     } else {
@@ -63,7 +67,7 @@ void Engine::SplitSuspect(Hold* hold, const std::vector<int>& targets) {
 
 Engine::Lane* Engine::LaneFor(const Task& task) {
   HandlerState& state = *states_[task.handler];
-  const Record& record = *task.hold->delivery.record();
+  const Record& record = *task.record;
   if (state.options->order == Order::kNone || !record.has_key) return &state.unordered;
   std::unique_ptr<Lane>& lane = state.lanes[absl::HashOf(record.key) % state.lanes.size()];
   if (lane == nullptr) {
@@ -111,7 +115,7 @@ void Engine::MakeReady(Lane* lane, absl::Time now) {
 bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
   HandlerState& state = *states_[task->handler];
   if (state.held.empty()) return false;
-  auto held = state.held.find(task->hold->delivery.record()->key);
+  auto held = state.held.find(task->record->key);
   if (held == state.held.end()) return false;
   task->lane = held->second.get();
   task->lane->PushBack(task);
@@ -119,28 +123,22 @@ bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
   return true;
 }
 
-std::optional<Engine::Work> Engine::TakeFrom(Lane* lane, absl::Time now) {
-  HandlerState& state = *states_[lane->handler];
-  if (state.running >= state.concurrency) {
-    lane->queued = true;
-    state.waiting.push_back(lane);
-    return std::nullopt;
-  }
-  const size_t most = state.is_batch ? state.options->batch.max : state.one_at_a_time ? 1 : state.quantum;
-  Work work{.handler = lane->handler, .lane = lane};
+bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
+  const bool strict = lane->ordered && !lane->held && states_[lane->handler]->strict();
+  bool taken = false;
   while (lane->head != nullptr && work.tasks.size() < most) {
     Task* task = lane->PopFront();
-    if (lane->ordered && !lane->held && state.strict() && DivertToHeldKey(task, now)) continue;
+    if (strict && DivertToHeldKey(task, now)) continue;
     task->begun = true;
     task->hold->begun = true;
     work.tasks.push_back(task);
+    taken = true;
   }
-  if (work.tasks.empty()) return std::nullopt;
+  if (!taken) return false;
+  work.handler = lane->handler;
+  work.lanes.push_back(lane);
   lane->busy = lane->ordered;
-  ++state.running;
-  ++running_;
-  MakeReady(lane, now);  // An unordered lane serves the next worker at once.
-  return work;
+  return true;
 }
 
 std::optional<Engine::Work> Engine::TakeSuspect(absl::Time) {
@@ -155,17 +153,16 @@ std::optional<Engine::Work> Engine::TakeSuspect(absl::Time) {
   task->begun = task->hold->begun = true;
   ++states_[task->handler]->running;
   ++running_;
-  return Work{.handler = task->handler, .lane = nullptr, .tasks = {task}};
+  return Work{.handler = task->handler, .tasks = {task}};
 }
 
-// A Work has ended or, deferred, given up its lane: others may begin.
-void Engine::LeaveLane(int handler, Lane* lane, absl::Time now) {
+// A Work has ended or, deferred, given up its lanes: others may begin.
+void Engine::Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now) {
   HandlerState& state = *states_[handler];
   --state.running;
   --running_;
-  if (lane == nullptr) {
-    suspect_running_ = false;
-  } else {
+  if (lanes.empty()) suspect_running_ = false;
+  for (Lane* lane : lanes) {
     lane->busy = false;
     MakeReady(lane, now);
     if (lane->held && lane->head == nullptr) state.held.erase(std::string(lane->key));

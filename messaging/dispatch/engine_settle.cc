@@ -27,7 +27,7 @@ void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
       --task->attempt;  // It does not count.
       return ReleaseTask(task, now);
     case Decision::Verdict::kRetry:
-      if (states_[task->handler]->strict() && hold->delivery.record()->has_key) {
+      if (states_[task->handler]->strict() && task->record->has_key) {
         return draining_ ? ReleaseTask(task, now) : HoldForRetry(task, decision.delay, now);
       }
       AddCopy(task, Copy::Kind::kRetry, decision.delay, outcome.status, task->attempt, now);
@@ -75,7 +75,7 @@ void Engine::DeadLetterAll(Hold* hold, std::string handler, absl::Status why, ab
 // the coming attempt was recorded.
 void Engine::HoldForRetry(Task* task, absl::Duration delay, absl::Time now) {
   HandlerState& state = *states_[task->handler];
-  const std::string key(task->hold->delivery.record()->key);
+  const std::string key(task->record->key);
   std::unique_ptr<Lane>& lane = state.held[key];
   if (lane == nullptr) {
     lane = std::make_unique<Lane>();
@@ -84,7 +84,7 @@ void Engine::HoldForRetry(Task* task, absl::Duration delay, absl::Time now) {
     lane->key = key;
   }
   if (observer_ != nullptr) {
-    observer_->OnRetry(handlers_[task->handler].name, task->hold->delivery.record()->topic, task->attempt, delay);
+    observer_->OnRetry(handlers_[task->handler].name, task->record->topic, task->attempt, delay);
   }
   ++task->attempt;
   task->recorded = false;
@@ -99,7 +99,7 @@ void Engine::HoldForRetry(Task* task, absl::Duration delay, absl::Time now) {
 // as a copy for this one.
 void Engine::ReleaseTask(Task* task, absl::Time now) {
   Hold* hold = task->hold;
-  const int recorded = hold->delivery.record()->attempts;
+  const int recorded = task->record->attempts;
   if (hold->tasks > 1) {
     AddCopy(task, Copy::Kind::kRetry, absl::ZeroDuration(), absl::CancelledError("draining"), task->attempt, now);
     return CloseTask(task);

@@ -1,0 +1,173 @@
+#include "messaging/client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "messaging/broker/broker.h"
+#include "messaging/broker/registry.h"
+#include "messaging/dispatch/dispatcher.h"
+#include "messaging/internal/environment.h"
+#include "messaging/log.h"
+
+namespace messaging {
+namespace {
+
+// Handlers for the chosen topics, each with those of its topics only.
+absl::StatusOr<std::vector<Handler>> ChooseTopics(std::vector<Handler> handlers,
+                                                  const std::vector<std::string>& topics) {
+  if (topics.empty()) return handlers;
+  std::vector<std::string> known;
+  for (const Handler& handler : handlers) {
+    known.insert(known.end(), handler.options.topics.begin(), handler.options.topics.end());
+  }
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  for (const std::string& topic : topics) {
+    if (!std::binary_search(known.begin(), known.end(), topic)) {
+      return absl::FailedPreconditionError(absl::StrCat("no handler for topic ", topic, "; there are handlers for ",
+                                                        known.empty() ? "none" : absl::StrJoin(known, ", ")));
+    }
+  }
+  std::vector<Handler> chosen;
+  for (Handler& handler : handlers) {
+    std::vector<std::string>& own = handler.options.topics;
+    own.erase(std::remove_if(own.begin(), own.end(),
+                             [&](const std::string& topic) {
+                               return std::find(topics.begin(), topics.end(), topic) == topics.end();
+                             }),
+              own.end());
+    if (!own.empty()) chosen.push_back(std::move(handler));
+  }
+  return chosen;
+}
+
+}  // namespace
+
+class Client::Impl {
+ public:
+  Impl(ClientOptions options, internal::ResolvedOptions resolved, std::unique_ptr<Broker> broker)
+      : options_(std::move(options)),
+        group_(std::move(resolved.group)),
+        broker_(std::move(broker)),
+        producer_(std::make_unique<Producer>(broker_.get(), options_.producer, options_.observer)) {}
+
+  ~Impl() {
+    (void)Stop();
+    producer_.reset();
+    // A handler that never returned may still use both; the program is about to end anyway.
+    if (stuck_) {
+      (void)dispatcher_.release();
+      (void)broker_.release();
+    }
+  }
+
+  absl::Status Start(ConsumerOptions options);
+  absl::Status Wait();
+  absl::Status Stop();
+
+  std::vector<Handler> handlers() const {
+    std::vector<Handler> all;
+    for (Handler& handler : RegisteredHandlers()) {
+      if (handler.options.client == options_.name) all.push_back(std::move(handler));
+    }
+    absl::MutexLock lock(&mutex_);
+    all.insert(all.end(), added_.begin(), added_.end());
+    return all;
+  }
+  void AddHandler(Handler handler) {
+    absl::MutexLock lock(&mutex_);
+    added_.push_back(std::move(handler));
+  }
+  size_t in_flight() const {
+    absl::MutexLock lock(&mutex_);
+    return dispatcher_ == nullptr ? 0 : dispatcher_->in_flight();
+  }
+  Producer& producer() { return *producer_; }
+  Providers& providers() { return options_.name.empty() ? DefaultProviders() : providers_; }
+  Broker& broker() { return *broker_; }
+  const std::string& group() const { return group_; }
+
+ private:
+  const ClientOptions options_;
+  const std::string group_;
+  Providers providers_;
+  std::unique_ptr<Broker> broker_;
+  std::unique_ptr<Producer> producer_;
+  mutable absl::Mutex mutex_;
+  std::vector<Handler> added_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Dispatcher> dispatcher_;  // Set once, by Start.
+  bool stuck_ = false;
+};
+
+absl::Status Client::Impl::Start(ConsumerOptions options) {
+  absl::StatusOr<std::vector<Handler>> chosen = ChooseTopics(handlers(), options.topics);
+  if (!chosen.ok()) return chosen.status();
+  auto dispatcher = std::make_unique<Dispatcher>(*broker_, *producer_, providers(), *std::move(chosen),
+                                                 DispatcherOptions{.group = group_,
+                                                                   .drain_timeout = options.drain_timeout,
+                                                                   .concurrency = std::max(1, options.concurrency),
+                                                                   .max_messages = options.max_messages,
+                                                                   .max_bytes = options.max_bytes,
+                                                                   .start_at = options.start_at,
+                                                                   .observer = options_.observer});
+  Dispatcher* started = dispatcher.get();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (dispatcher_ != nullptr) return absl::FailedPreconditionError("this client's consumer was started before");
+    dispatcher_ = std::move(dispatcher);
+  }
+  absl::Status status = started->Start();
+  if (!status.ok()) (void)started->Stop();
+  return status;
+}
+
+absl::Status Client::Impl::Wait() {
+  Dispatcher* dispatcher;
+  {
+    absl::MutexLock lock(&mutex_);
+    dispatcher = dispatcher_.get();
+  }
+  if (dispatcher == nullptr) return absl::FailedPreconditionError("the consumer was not started");
+  return dispatcher->Wait();
+}
+
+absl::Status Client::Impl::Stop() {
+  Dispatcher* dispatcher;
+  {
+    absl::MutexLock lock(&mutex_);
+    dispatcher = dispatcher_.get();
+  }
+  if (dispatcher == nullptr) return absl::OkStatus();
+  absl::Status status = dispatcher->Stop();
+  if (absl::IsDeadlineExceeded(status)) stuck_ = true;
+  return status;
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
+  absl::StatusOr<internal::ResolvedOptions> resolved = internal::ResolveOptions(options, Registry::Global());
+  if (!resolved.ok()) return resolved.status();
+  absl::StatusOr<std::unique_ptr<Broker>> broker = resolved->entry.make(resolved->broker);
+  if (!broker.ok()) return broker.status();
+  auto impl = std::make_unique<Impl>(std::move(options), *std::move(resolved), *std::move(broker));
+  return std::unique_ptr<Client>(new Client(std::move(impl)));
+}
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::~Client() = default;
+
+Producer& Client::producer() { return impl_->producer(); }
+Providers& Client::providers() { return impl_->providers(); }
+void Client::AddHandler(Handler handler) { impl_->AddHandler(std::move(handler)); }
+absl::Status Client::Start(ConsumerOptions options) { return impl_->Start(std::move(options)); }
+absl::Status Client::Wait() { return impl_->Wait(); }
+absl::Status Client::Stop() { return impl_->Stop(); }
+std::vector<Handler> Client::handlers() const { return impl_->handlers(); }
+size_t Client::in_flight() const { return impl_->in_flight(); }
+Broker& Client::broker() { return impl_->broker(); }
+const std::string& Client::group() const { return impl_->group(); }
+
+}  // namespace messaging

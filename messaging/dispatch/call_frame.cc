@@ -1,0 +1,70 @@
+#include "messaging/dispatch/call_frame.h"
+
+#include <exception>
+
+#include "absl/strings/str_cat.h"
+
+namespace messaging {
+
+Sender& CallFrame::sender() {
+  if (!sender_) sender_.emplace(producer_, join_);
+  return *sender_;
+}
+
+Completion CallFrame::Defer() {
+  deferred_ = true;
+  return Completion(std::move(finish_));
+}
+
+void CallFrame::Invoke(const std::function<void(Call&)>& handler) {
+  absl::Status thrown;
+  {
+    internal::ScopedSendJoin joined(&join_);
+    try {
+      handler(*this);
+    } catch (const std::exception& exception) {
+      thrown = absl::UnknownError(absl::StrCat("the handler threw: ", exception.what()));
+    } catch (...) {
+      thrown = absl::UnknownError("the handler threw something that is no std::exception");
+    }
+  }
+  if (deferred_) return;
+  for (Verdict& verdict : verdicts_) {
+    if (!thrown.ok() && !verdict.rejected) {
+      verdict = {thrown, false, true};
+    } else if (!verdict.given) {
+      verdict = {absl::InternalError("the handler gave this message no outcome"), false, true};
+    }
+  }
+}
+
+void CallFrame::FailOk(const absl::Status& why) {
+  for (Verdict& verdict : verdicts_) {
+    if (verdict.status.ok()) verdict.status = why;
+  }
+}
+
+void CallFrame::JoinSends(const absl::Status& sent) {
+  // Whatever the broker's code was, it says nothing about the handled message: the attempt may be repeated.
+  if (!sent.ok()) FailOk(absl::AbortedError(absl::StrCat("a message sent by the handler: ", sent.ToString())));
+}
+
+bool CallFrame::AnyOk() const {
+  for (const Verdict& verdict : verdicts_) {
+    if (verdict.status.ok()) return true;
+  }
+  return false;
+}
+
+void CallFrame::FinishScope() {
+  const bool commit = AnyOk();
+  absl::Status finished;
+  try {
+    finished = scope_.Finish(commit);
+  } catch (const std::exception& exception) {
+    finished = absl::UnknownError(absl::StrCat("commit threw: ", exception.what()));
+  }
+  if (commit && !finished.ok()) FailOk(finished);
+}
+
+}  // namespace messaging

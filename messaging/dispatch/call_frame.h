@@ -1,0 +1,81 @@
+// The engine's Call: one message, or a batch, on its way through a handler.
+#ifndef MESSAGING_DISPATCH_CALL_FRAME_H_
+#define MESSAGING_DISPATCH_CALL_FRAME_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "messaging/call.h"
+#include "messaging/internal/send_join.h"
+#include "messaging/producer.h"
+#include "messaging/provide.h"
+#include "messaging/received.h"
+
+namespace messaging {
+
+// Used by one thread at a time. For an asynchronous handler it lives on the heap until the completion was called.
+class CallFrame : public Call {
+ public:
+  struct Verdict {
+    absl::Status status;
+    bool rejected = false;
+    bool given = false;
+  };
+
+  // `lane` is the parent of this call's own scope.
+  CallFrame(const Providers& providers, std::shared_ptr<Scope> lane, Producer& producer)
+      : lane_(std::move(lane)), scope_(providers, Lifetime::kMessage, lane_.get()), producer_(producer) {}
+
+  // For the next call, when the last one ended on this thread and made no sends.
+  void Reset() {
+    received_.clear();
+    verdicts_.clear();
+  }
+  void Add(Received received) {
+    received_.push_back(received);
+    verdicts_.emplace_back();
+  }
+  // What Defer's completion calls; set for asynchronous handlers.
+  void set_finish(Completion::Finish finish) { finish_ = std::move(finish); }
+
+  absl::Span<const Received> messages() const override { return received_; }
+  Scope& scope() override { return scope_; }
+  Sender& sender() override;
+  void SetOutcome(size_t i, absl::Status outcome) override { verdicts_[i] = {std::move(outcome), false, true}; }
+  void Reject(size_t i, absl::Status why) override { verdicts_[i] = {std::move(why), true, true}; }
+  Completion Defer() override;
+
+  // Calls the handler, with sends joined and exceptions caught. Afterwards every message has a verdict, or it is
+  // deferred.
+  void Invoke(const std::function<void(Call&)>& handler);
+  bool deferred() const { return deferred_; }
+  internal::SendJoin& join() { return join_; }
+  std::vector<Verdict>& verdicts() { return verdicts_; }
+  // The outcome of the call's sends: where they were not all accepted, the messages that are OK so far have failed.
+  void JoinSends(const absl::Status& sent);
+  bool AnyOk() const;
+  // Commits or rolls back the per-message objects; a failed commit fails the messages.
+  void FinishScope();
+
+ private:
+  void FailOk(const absl::Status& why);
+
+  const std::shared_ptr<Scope> lane_;
+  std::vector<Received> received_;
+  std::vector<Verdict> verdicts_;
+  internal::SendJoin join_;
+  Scope scope_;
+  Producer& producer_;
+  std::optional<internal::JoiningSender> sender_;
+  Completion::Finish finish_;
+  bool deferred_ = false;
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_DISPATCH_CALL_FRAME_H_
