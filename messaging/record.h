@@ -35,10 +35,13 @@ struct Record {
   void (*load_metadata)(Record& record) = nullptr;
 
   // What the library wrote about earlier handling. Zero and empty for a message that comes for the first time.
-  std::string_view handler;  // A retry or replay is for this handler alone. Empty: for each handler of the topic.
-  int attempts = 0;          // Attempts that were started before this delivery and recorded, by `handler`.
-  bool redelivered = false;  // It may have been seen before.
+  std::string_view handler;      // A retry or replay is for this handler alone. Empty: for each handler of the topic.
+  int attempts = 0;              // Attempts that were started before this delivery and recorded, by `handler` ...
+  std::string_view attempts_of;  // ... or, where that is empty, by the one that the last kBegin named.
+  bool redelivered = false;      // It may have been seen before.
   bool suspect = false;  // Its last consumer ended uncleanly while it held this: handled alone, attempt recorded first.
+  absl::Time not_before =
+      absl::InfinitePast();  // What a kBegin said of the next attempt (strict order, after a release).
   absl::Time first_failure = absl::InfinitePast();
   std::string_view last_error;  // The failure that made this retry, as text.
 

@@ -26,9 +26,9 @@ Settlement Delivery::DeadLetter(Failure failure) && {
                   {.kind = Copy::Kind::kDeadLetter, .failure = std::move(failure)});
 }
 
-Settlement Delivery::Begin(std::string handler, int attempts) && {
+Settlement Delivery::Begin(std::string handler, int attempts, absl::Duration wait) && {
   return WithCopy(std::move(*this), Settlement::Verdict::kBegin,
-                  {.failure = {.handler = std::move(handler), .attempts = attempts}});
+                  {.delay = wait, .failure = {.handler = std::move(handler), .attempts = attempts}});
 }
 
 }  // namespace messaging

@@ -62,9 +62,9 @@ class Delivery {
                         Failure failure) &&;  // Again, for failure.handler, after at least `delay`.
   Settlement DeadLetter(Failure failure) &&;  // Kept, with why.
   Settlement Release() &&;                    // Back to the broker: no attempt counted, at once.
-  // Not a verdict: note durably that attempt number `attempts` of `handler` starts. The delivery comes back with the
-  // answer.
-  Settlement Begin(std::string handler, int attempts) &&;
+  // Not a verdict: note durably that `attempts` attempts of `handler` have started, and that the next may not begin before
+  // `wait` has passed (Record::not_before, should it be delivered again). The delivery comes back with the answer.
+  Settlement Begin(std::string handler, int attempts, absl::Duration wait = absl::ZeroDuration()) &&;
 
  private:
   void DropNow() {
@@ -79,8 +79,8 @@ struct Settlement {
   Delivery delivery;
   Verdict verdict = Verdict::kAck;
   // kAck: stored first, each accepted by the broker, then the original is done; atomically where the broker can.
-  // kBegin: one entry, kind kRetry, whose failure has handler and attempts. Null: none (the usual case costs no
-  // allocation).
+  // kBegin: one entry, kind kRetry: its failure has handler and attempts, its delay is the wait. Null: none (the
+  // usual case costs no allocation).
   std::unique_ptr<std::vector<Copy>> copies;
   // The answer. OK: done. Else the delivery is still in hand, and the engine will settle it again after a pause; a copy
   // may have been stored all the same (at least once). Cancelled: the record is no longer ours (its partition was

@@ -1,6 +1,7 @@
 #include "messaging/dispatch/dispatcher.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -112,6 +113,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> workers_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<bool> draining_{false};  // As the engine knows it, for workers without the lock.
   LaneContext inline_lane_;
   std::vector<std::unique_ptr<Sink>> sinks_;
   std::vector<std::shared_ptr<Subscription>> subscriptions_;  // Set before any worker runs.
@@ -172,6 +174,7 @@ absl::Status Dispatcher::Impl::Stop() {
   std::vector<std::unique_ptr<Worker>> workers;
   {
     absl::MutexLock lock(&mutex_);
+    draining_ = true;
     engine_->Drain(Now());
     drained = DrainUntil(deadline);
     if (engine_->in_hand() > 0) engine_->Abandon();
@@ -361,7 +364,9 @@ void Dispatcher::Impl::RunWork(const Engine::Work& work, LaneContext& lane, std:
   const absl::Span<Engine::Task* const> tasks = work.tasks;
   if (handler.is_batch) return RunCall(handler, tasks, lane, absl::MakeSpan(outcomes));
   for (size_t i = 0; i < tasks.size(); ++i) {
-    if (handler.is_async) {
+    if (draining_.load(std::memory_order_relaxed)) {
+      outcomes[i].status = absl::CancelledError("draining");  // It has not begun: back to the broker.
+    } else if (handler.is_async) {
       outcomes[i] = RunAsync(handler, tasks[i], lane);
     } else {
       RunCall(handler, tasks.subspan(i, 1), lane, absl::MakeSpan(outcomes).subspan(i, 1));

@@ -35,6 +35,7 @@ Engine::Engine(std::vector<EngineHandler> handlers, int subscriptions, EngineLim
     state->one_at_a_time = handler.is_async || options.order == Order::kPerKeyStrict;
     state->concurrency = std::max(1, options.concurrency > 0 ? options.concurrency : limits.concurrency);
     state->unordered.handler = static_cast<int>(i);
+    state->unordered.id = next_lane_++;
     // A batch in order comes from one lane: as many lanes as batches at once were asked for.
     state->lanes.resize(handler.is_batch ? std::max(1, options.concurrency) : kLanes);
     states_.push_back(std::move(state));
@@ -73,6 +74,7 @@ std::optional<Engine::Work> Engine::Take(absl::Time now) {
       most = state.is_batch ? state.options->batch.max : state.one_at_a_time ? 1 : state.quantum;
     }
     const bool taken = TakeFrom(lane, most, work, now);
+    if (!taken) ReadyNextWaiting(state);  // It used its turn for nothing.
     if (taken && state.is_batch) break;
   }
   if (work.lanes.empty()) return std::nullopt;
@@ -115,7 +117,7 @@ void Engine::Tick(absl::Time now) {
     settlement.status = absl::OkStatus();
     out_[settlement.subscription].push_back(std::move(settlement));
   }
-  while (!timers_.empty() && timers_.begin()->first <= now) {
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
     Lane* lane = timers_.begin()->second;
     timers_.erase(timers_.begin());
     lane->timer = absl::InfiniteFuture();
@@ -140,7 +142,7 @@ Room Engine::room(int) const {
 
 absl::Time Engine::NextEvent() const {
   absl::Time next = absl::InfiniteFuture();
-  if (!timers_.empty()) next = timers_.begin()->first;
+  if (!timers_.empty()) next = timers_.begin()->first.first;
   if (!resettle_.empty()) next = std::min(next, resettle_.begin()->first);
   return next;
 }

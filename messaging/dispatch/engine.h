@@ -22,7 +22,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -68,16 +67,20 @@ class Engine {
     int handler = 0;
     int attempt = 1;  // Which attempt it is, once it is taken.
     absl::Time arrived;
-    bool begun = false;          // It has been called at least once.
-    bool recorded = false;       // Its coming attempt is durably recorded.
-    bool begin_asked = false;    // ... or will be, when Settled answers.
+    absl::Time not_before = absl::InfinitePast();  // Strict order: it waits for its retry until then.
+    bool begun = false;                            // It has been called at least once.
+    bool record_first = false;                     // Its coming attempt has to be recorded durably before it begins ...
+    bool recorded = false;                         // ... and is.
+    bool begin_asked = false;                      // ... or will be, when Settled answers.
+    bool noting = false;         // The record that is asked for is of its failure, not of its coming attempt.
+    bool alone = false;          // In suspects_; `lane` is then the held key that waits for it, if any.
     bool release_after = false;  // Draining: released once its attempts so far are recorded.
   };
   // Tasks to run: one after the other, each a call of its own, or for a batch handler all in one call. Quick handlers
   // get several lanes at once.
   struct Work {
     int handler = 0;
-    absl::InlinedVector<Lane*, 8> lanes;  // Empty: a suspect.
+    absl::InlinedVector<Lane*, 8> lanes;
     std::vector<Task*> tasks;
   };
   struct Outcome {
@@ -120,13 +123,19 @@ class Engine {
   // Dealing (engine_deal.cc): from the broker to lanes, from lanes to workers.
   void Deal(int subscription, Delivery delivery, absl::Time now);
   const std::vector<int>& Targets(int subscription, const Record& record) const;
+  int RecordedAttempts(const Task& task) const;
   void SplitSuspect(Hold* hold, const std::vector<int>& targets);
   void Enqueue(Task* task, absl::Time now);
   Lane* LaneFor(const Task& task);
   void MakeReady(Lane* lane, absl::Time now);
+  void SetTimer(Lane* lane, absl::Time due);
   bool DivertToHeldKey(Task* task, absl::Time now);
+  void PullKeyAhead(const Task& suspect);
+  void AddSuspect(Task* task);
   std::optional<Work> TakeSuspect(absl::Time now);
   bool TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now);
+  void EraseIfDone(Lane* lane);
+  void ReadyNextWaiting(HandlerState& state);
   void Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now);
 
   // Settling (engine_settle.cc): from outcomes to verdicts, and what the broker answers.
@@ -134,10 +143,11 @@ class Engine {
   void AddCopy(Task* task, Copy::Kind kind, absl::Duration delay, absl::Status status, int attempts, absl::Time now);
   void DeadLetterAll(Hold* hold, std::string handler, absl::Status why, absl::Time now);
   void HoldForRetry(Task* task, absl::Duration delay, absl::Time now);
+  Lane* HeldLane(Task* task);
   void ReleaseTask(Task* task, absl::Time now);
   void CloseTask(Task* task);
   void Settle(Hold* hold, Settlement::Verdict verdict);
-  void AskBegin(Task* task, int attempts);
+  void AskBegin(Task* task, int attempts, absl::Duration wait);
   void AnswerBegin(Task* task, Settlement answer, absl::Time now);
   Hold* NewHold(int subscription, Delivery delivery);
   void Forget(Hold* hold);
@@ -155,13 +165,14 @@ class Engine {
   std::vector<absl::flat_hash_map<std::string, std::vector<int>>> by_topic_;
   std::vector<absl::flat_hash_map<std::string, std::vector<int>>> by_name_;
   std::deque<Lane*> ready_;
-  std::set<std::pair<absl::Time, Lane*>> timers_;   // Batches that wait, held keys.
-  std::multimap<absl::Time, Settlement> resettle_;  // Refused, to be tried again.
+  std::map<std::pair<absl::Time, uint64_t>, Lane*> timers_;  // Batches that wait, held keys.
+  std::multimap<absl::Time, Settlement> resettle_;           // Refused, to be tried again.
   std::deque<Task*> suspects_;
   bool suspect_running_ = false;
   std::vector<std::vector<Settlement>> out_;
   std::vector<std::unique_ptr<Hold>> holds_;  // All that were ever made: a pool.
   std::vector<Hold*> free_holds_;
+  uint64_t next_lane_ = 0;
   size_t running_ = 0;  // Works taken that have not left their lane.
   size_t in_hand_ = 0;
   size_t bytes_in_hand_ = 0;

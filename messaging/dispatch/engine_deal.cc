@@ -1,8 +1,8 @@
 // From the broker to lanes, from lanes to workers.
 #include <algorithm>
+#include <functional>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "messaging/dispatch/engine.h"
 #include "messaging/dispatch/engine_state.h"
@@ -37,19 +37,31 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
                          now);
   }
   if (record.suspect && targets.size() > 1) return SplitSuspect(hold, targets);
+  hold->shared = targets.size() > 1;
   for (int target : targets) {
     Task* task = hold->AddTask();
-    *task = Task{.hold = hold,
-                 .record = hold->delivery.record(),
-                 .handler = target,
-                 .attempt = record.attempts + 1,
-                 .arrived = now};
-    if (record.suspect) {
-      suspects_.push_back(task);
+    *task = Task{.hold = hold, .record = hold->delivery.record(), .handler = target, .arrived = now};
+    task->attempt = RecordedAttempts(*task) + 1;
+    if (record.not_before > now && record.has_key && states_[target]->strict()) {
+      task->not_before = record.not_before;
+      task->record_first = true;
+      task->lane = HeldLane(task);
+      task->lane->PushBack(task);
+      MakeReady(task->lane, now);
+    } else if (record.suspect) {
+      PullKeyAhead(*task);
+      AddSuspect(task);
     } else {
       Enqueue(task, now);
     }
   }
+}
+
+// What the broker knows of the task's attempts: those of a message that several handlers share are of one of them.
+int Engine::RecordedAttempts(const Task& task) const {
+  const Record& record = *task.record;
+  const bool shared = record.handler.empty() && task.hold->shared;
+  return shared && record.attempts_of != handlers_[task.handler].name ? 0 : record.attempts;
 }
 
 void Engine::SplitSuspect(Hold* hold, const std::vector<int>& targets) {
@@ -59,6 +71,7 @@ void Engine::SplitSuspect(Hold* hold, const std::vector<int>& targets) {
     hold->copies->push_back({.kind = Copy::Kind::kRetry,
                              .failure = {.handler = handlers_[target].name,
                                          .status = absl::AbortedError("its consumer ended while it was in hand"),
+                                         .attempts = handlers_[target].name == record.attempts_of ? record.attempts : 0,
                                          .first = record.first_failure},
                              .suspect = true});
   }
@@ -69,9 +82,10 @@ Engine::Lane* Engine::LaneFor(const Task& task) {
   HandlerState& state = *states_[task.handler];
   const Record& record = *task.record;
   if (state.options->order == Order::kNone || !record.has_key) return &state.unordered;
-  std::unique_ptr<Lane>& lane = state.lanes[absl::HashOf(record.key) % state.lanes.size()];
+  std::unique_ptr<Lane>& lane = state.lanes[std::hash<std::string_view>()(record.key) % state.lanes.size()];
   if (lane == nullptr) {
     lane = std::make_unique<Lane>();
+    lane->id = next_lane_++;
     lane->handler = task.handler;
     lane->ordered = true;
   }
@@ -89,26 +103,34 @@ void Engine::MakeReady(Lane* lane, absl::Time now) {
   if (lane->queued || lane->head == nullptr || (lane->ordered && lane->busy)) return;
   HandlerState& state = *states_[lane->handler];
   absl::Time due = absl::InfinitePast();
-  if (lane->held && lane->head->begun && !lane->head->recorded) {
-    if (lane->timer != absl::InfiniteFuture()) return;  // Its delay has not passed.
-    if (!lane->head->begin_asked) AskBegin(lane->head, lane->head->attempt);
-    return;
+  if (lane->held) {
+    Task* head = lane->head;
+    due = head->not_before;
+    if (head->begin_asked) return;
+    if (due <= now && head->record_first && !head->recorded) {
+      if (head->record->suspect) {  // Its key waits for it here while it runs alone.
+        lane->busy = true;
+        AddSuspect(lane->PopFront());
+      } else {
+        AskBegin(head, head->attempt, absl::ZeroDuration());
+      }
+      return;
+    }
   }
   if (state.is_batch && !draining_ && lane->depth < state.options->batch.max) {
     due = lane->head->arrived + state.options->batch.wait;
   }
-  if (due > now) {
-    if (lane->timer != absl::InfiniteFuture()) timers_.erase({lane->timer, lane});
-    lane->timer = due;
-    timers_.insert({due, lane});
-    return;
-  }
-  if (lane->timer != absl::InfiniteFuture()) {
-    timers_.erase({lane->timer, lane});
-    lane->timer = absl::InfiniteFuture();
-  }
+  SetTimer(lane, due > now ? due : absl::InfiniteFuture());
+  if (due > now) return;
   lane->queued = true;
   (state.running >= state.concurrency ? state.waiting : ready_).push_back(lane);
+}
+
+void Engine::SetTimer(Lane* lane, absl::Time due) {
+  if (lane->timer == due) return;
+  if (lane->timer != absl::InfiniteFuture()) timers_.erase({lane->timer, lane->id});
+  lane->timer = due;
+  if (due != absl::InfiniteFuture()) timers_[{due, lane->id}] = lane;
 }
 
 // The key of a strictly ordered message that is held: the task waits behind it.
@@ -125,6 +147,7 @@ bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
 
 bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
   const bool strict = lane->ordered && !lane->held && states_[lane->handler]->strict();
+  if (lane->held && lane->head != nullptr && lane->head->record_first && !lane->head->recorded) return false;
   bool taken = false;
   while (lane->head != nullptr && work.tasks.size() < most) {
     Task* task = lane->PopFront();
@@ -141,19 +164,56 @@ bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
   return true;
 }
 
-std::optional<Engine::Work> Engine::TakeSuspect(absl::Time) {
+// Suspects run before what waits in lanes: earlier messages of this one's key must not be overtaken, and go with it.
+void Engine::PullKeyAhead(const Task& suspect) {
+  Lane* lane = LaneFor(suspect);
+  if (!lane->ordered) return;
+  for (size_t left = lane->depth; left > 0; --left) {
+    Task* task = lane->PopFront();
+    if (task->record->key == suspect.record->key) {
+      task->lane = nullptr;
+      AddSuspect(task);
+    } else {
+      lane->PushBack(task);
+    }
+  }
+}
+
+void Engine::AddSuspect(Task* task) {
+  task->alone = true;
+  task->record_first = true;
+  suspects_.push_back(task);
+}
+
+std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
   if (running_ > 0) return std::nullopt;  // It must be alone.
   Task* task = suspects_.front();
   if (!task->recorded) {
-    if (!task->begin_asked) AskBegin(task, task->attempt);
+    if (task->begin_asked) return std::nullopt;
+    if (task->lane == nullptr && states_[task->handler]->strict() && DivertToHeldKey(task, now)) {
+      suspects_.pop_front();
+      task->alone = false;
+      return Take(now);
+    }
+    AskBegin(task, task->attempt, absl::ZeroDuration());
     return std::nullopt;
   }
   suspects_.pop_front();
+  task->alone = false;
   suspect_running_ = true;
   task->begun = task->hold->begun = true;
   ++states_[task->handler]->running;
   ++running_;
-  return Work{.handler = task->handler, .tasks = {task}};
+  Work work{.handler = task->handler, .tasks = {task}};
+  if (task->lane != nullptr) work.lanes.push_back(task->lane);
+  return work;
+}
+
+// A held key's lane ends when nothing waits in it, or for it.
+void Engine::EraseIfDone(Lane* lane) {
+  if (lane->held && lane->head == nullptr && !lane->busy && !lane->queued) {
+    states_[lane->handler]->held.erase(std::string(lane->key));
+  }
 }
 
 // A Work has ended or, deferred, given up its lanes: others may begin.
@@ -161,16 +221,19 @@ void Engine::Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now) {
   HandlerState& state = *states_[handler];
   --state.running;
   --running_;
-  if (lanes.empty()) suspect_running_ = false;
+  suspect_running_ = false;  // It ran alone: what leaves is it.
   for (Lane* lane : lanes) {
     lane->busy = false;
     MakeReady(lane, now);
-    if (lane->held && lane->head == nullptr) state.held.erase(std::string(lane->key));
+    EraseIfDone(lane);
   }
-  if (!state.waiting.empty() && state.running < state.concurrency) {
-    ready_.push_back(state.waiting.front());
-    state.waiting.pop_front();
-  }
+  ReadyNextWaiting(state);
+}
+
+void Engine::ReadyNextWaiting(HandlerState& state) {
+  if (state.waiting.empty() || state.running >= state.concurrency) return;
+  ready_.push_back(state.waiting.front());
+  state.waiting.pop_front();
 }
 
 }  // namespace messaging

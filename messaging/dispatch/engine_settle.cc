@@ -28,7 +28,9 @@ void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
       return ReleaseTask(task, now);
     case Decision::Verdict::kRetry:
       if (states_[task->handler]->strict() && task->record->has_key) {
-        return draining_ ? ReleaseTask(task, now) : HoldForRetry(task, decision.delay, now);
+        if (!draining_) return HoldForRetry(task, decision.delay, now);
+        task->not_before = now + decision.delay;
+        return ReleaseTask(task, now);
       }
       AddCopy(task, Copy::Kind::kRetry, decision.delay, outcome.status, task->attempt, now);
       break;
@@ -42,7 +44,7 @@ void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
 void Engine::AddCopy(Task* task, Copy::Kind kind, absl::Duration delay, absl::Status status, int attempts,
                      absl::Time now) {
   Hold* hold = task->hold;
-  const Record& record = *hold->delivery.record();
+  const Record& record = *task->record;
   const std::string& name = handlers_[task->handler].name;
   if (observer_ != nullptr && kind == Copy::Kind::kRetry) observer_->OnRetry(name, record.topic, attempts, delay);
   if (observer_ != nullptr && kind == Copy::Kind::kDeadLetter) observer_->OnDeadLetter(name, record.topic, status);
@@ -74,39 +76,45 @@ void Engine::DeadLetterAll(Hold* hold, std::string handler, absl::Status why, ab
 // Strict order: the task becomes the head of a lane of its key's own, and is called again when its delay has passed and
 // the coming attempt was recorded.
 void Engine::HoldForRetry(Task* task, absl::Duration delay, absl::Time now) {
-  HandlerState& state = *states_[task->handler];
-  const std::string key(task->record->key);
-  std::unique_ptr<Lane>& lane = state.held[key];
-  if (lane == nullptr) {
-    lane = std::make_unique<Lane>();
-    lane->handler = task->handler;
-    lane->ordered = lane->held = true;
-    lane->key = key;
-  }
   if (observer_ != nullptr) {
     observer_->OnRetry(handlers_[task->handler].name, task->record->topic, task->attempt, delay);
   }
   ++task->attempt;
+  task->record_first = true;
   task->recorded = false;
-  task->lane = lane.get();
-  lane->PushFront(task);
-  if (lane->timer != absl::InfiniteFuture()) timers_.erase({lane->timer, lane.get()});
-  lane->timer = now + delay;
-  timers_.insert({lane->timer, lane.get()});
+  task->not_before = now + delay;
+  task->lane = HeldLane(task);
+  task->lane->PushFront(task);
+  task->noting = true;
+  AskBegin(task, task->attempt - 1, delay);
+}
+
+Engine::Lane* Engine::HeldLane(Task* task) {
+  std::unique_ptr<Lane>& lane = states_[task->handler]->held[std::string(task->record->key)];
+  if (lane == nullptr) {
+    lane = std::make_unique<Lane>();
+    lane->id = next_lane_++;
+    lane->handler = task->handler;
+    lane->ordered = lane->held = true;
+    lane->key = std::string(task->record->key);
+  }
+  return lane.get();
 }
 
 // Gives the task's message back to the broker, its attempts so far kept. A message that other handlers have had goes on
 // as a copy for this one.
 void Engine::ReleaseTask(Task* task, absl::Time now) {
   Hold* hold = task->hold;
-  const int recorded = task->record->attempts;
-  if (hold->tasks > 1) {
-    AddCopy(task, Copy::Kind::kRetry, absl::ZeroDuration(), absl::CancelledError("draining"), task->attempt, now);
+  const int recorded = RecordedAttempts(*task);
+  const absl::Duration wait = std::max(task->not_before - now, absl::ZeroDuration());
+  if (hold->begun && hold->shared) {
+    AddCopy(task, Copy::Kind::kRetry, wait, absl::CancelledError("draining"), task->attempt, now);
     return CloseTask(task);
   }
   if (task->recorded || task->attempt != recorded) {  // The broker's count is another one.
     task->release_after = true;
-    return AskBegin(task, task->attempt);
+    task->lane = nullptr;
+    return AskBegin(task, task->attempt, wait);
   }
   hold->release = true;
   CloseTask(task);
@@ -120,7 +128,8 @@ void Engine::CloseTask(Task* task) {
 
 void Engine::Settle(Hold* hold, Settlement::Verdict verdict) {
   if (hold->revoked || abandoned_) {
-    if (hold->revoked && observer_ != nullptr) observer_->OnLateSettlement(hold->delivery.record()->topic);
+    if (hold->delivery && hold->revoked && observer_ != nullptr)
+      observer_->OnLateSettlement(hold->delivery.record()->topic);
     --in_hand_;
     bytes_in_hand_ -= hold->bytes;
     return Forget(hold);
@@ -136,10 +145,14 @@ void Engine::Settle(Hold* hold, Settlement::Verdict verdict) {
   Forget(hold);
 }
 
-void Engine::AskBegin(Task* task, int attempts) {
+void Engine::AskBegin(Task* task, int attempts, absl::Duration wait) {
   Hold* hold = task->hold;
   task->begin_asked = true;
-  Settlement settlement = std::move(hold->delivery).Begin(handlers_[task->handler].name, attempts);
+  if (!hold->delivery) {  // Lent for another handler's record: after that.
+    hold->begins.push_back({task, attempts, wait});
+    return;
+  }
+  Settlement settlement = std::move(hold->delivery).Begin(handlers_[task->handler].name, attempts, wait);
   settlement.bytes = hold->bytes;
   settlement.subscription = hold->subscription;
   settlement.context = task;
@@ -150,38 +163,52 @@ void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
   Hold* hold = task->hold;
   hold->delivery = std::move(answer.delivery);
   task->begin_asked = false;
+  const bool noted = std::exchange(task->noting, false);
   if (!hold->delivery) {  // The driver took it: it is no longer ours.
+    hold->revoked = true;
+    for (const Hold::LentBegin& waiting : std::exchange(hold->begins, {})) {
+      waiting.task->begin_asked = false;
+      Unqueue(waiting.task, now);
+      CloseTask(waiting.task);
+    }
     Unqueue(task, now);
-    --in_hand_;
-    bytes_in_hand_ -= hold->bytes;
-    return Forget(hold);
+    return CloseTask(task);
+  }
+  if (!hold->begins.empty()) {
+    const Hold::LentBegin next = hold->begins.front();
+    hold->begins.erase(hold->begins.begin());
+    AskBegin(next.task, next.attempts, next.wait);
   }
   if (abandoned_ || hold->revoked || task->release_after) {
     Unqueue(task, now);
     hold->release = true;
     return CloseTask(task);
   }
-  task->recorded = true;
+  task->recorded = !noted;
   if (draining_) {  // It was recorded, and will not begin.
     Unqueue(task, now);
     --task->attempt;
     return ReleaseTask(task, now);
   }
-  if (task->lane != nullptr) MakeReady(task->lane, now);
+  if (!task->alone) MakeReady(task->lane, now);
 }
 
-// Out of the place where a task waits for its attempt's record: the head of a held lane, or the suspects.
+// Out of the place where a task waits for its attempt's record: the suspects, or the head of a held lane.
 void Engine::Unqueue(Task* task, absl::Time now) {
   Lane* lane = task->lane;
-  if (lane == nullptr) {
+  task->lane = nullptr;
+  if (task->alone) {
+    task->alone = false;
     suspects_.erase(std::remove(suspects_.begin(), suspects_.end(), task), suspects_.end());
-  } else if (lane->head == task) {
+    if (lane == nullptr) return;
+    lane->busy = false;
+  } else if (lane != nullptr && lane->head == task) {
     lane->PopFront();
-    MakeReady(lane, now);
-    if (lane->held && lane->head == nullptr && !lane->busy) {
-      states_[lane->handler]->held.erase(std::string(lane->key));
-    }
+  } else {
+    return;
   }
+  MakeReady(lane, now);
+  EraseIfDone(lane);
 }
 
 void Engine::Settled(int subscription, std::vector<Settlement> answers, absl::Time now) {
@@ -258,6 +285,8 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
   // A task whose attempt is being recorded has lent its delivery; the answer ends it.
   auto drops = [&](Task* task) {
     if (task->begin_asked || !which(*task)) return false;
+    if (task->alone && task->lane != nullptr) task->lane->busy = false;
+    task->alone = false;
     dropped.push_back(task);
     return true;
   };
@@ -279,7 +308,7 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
         ++held;
         continue;
       }
-      if (lane.timer != absl::InfiniteFuture()) timers_.erase({lane.timer, &lane});
+      SetTimer(&lane, absl::InfiniteFuture());
       state->held.erase(held++);
     }
   }

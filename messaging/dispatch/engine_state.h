@@ -2,12 +2,14 @@
 #ifndef MESSAGING_DISPATCH_ENGINE_STATE_H_
 #define MESSAGING_DISPATCH_ENGINE_STATE_H_
 
+#include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "messaging/dispatch/engine.h"
 
@@ -15,6 +17,7 @@ namespace messaging {
 
 // First in, first out. Tasks are linked through themselves: dealing allocates nothing.
 struct Engine::Lane {
+  uint64_t id = 0;  // Orders what is due at the same time: the same inputs give the same run.
   int handler = 0;
   bool ordered = false;  // One Work at a time.
   bool busy = false;     // ordered: a Work of it is out.
@@ -59,8 +62,15 @@ struct Engine::Hold {
   bool begun = false;    // A handler has been called with it.
   bool revoked = false;  // It is no longer this member's: its settling does nothing.
   bool release = false;
+  bool shared = false;  // Several handlers have it.
   std::unique_ptr<std::vector<Copy>> copies;
-  Task first;  // Most messages have one handler.
+  struct LentBegin {
+    Task* task;
+    int attempts;
+    absl::Duration wait;
+  };
+  std::vector<LentBegin> begins;  // Records asked for while the delivery is lent for another handler's.
+  Task first;                     // Most messages have one handler.
   std::vector<std::unique_ptr<Task>> more;
   size_t tasks = 0;
 
@@ -80,9 +90,9 @@ struct Engine::HandlerState {
   size_t running = 0;  // Works out.
   size_t quantum = 1;  // Tasks a Work, so that one takes well under a millisecond; learned.
   Lane unordered;
-  std::vector<std::unique_ptr<Lane>> lanes;                      // Made when first used.
-  std::deque<Lane*> waiting;                                     // Ready, but `concurrency` Works are out.
-  absl::flat_hash_map<std::string, std::unique_ptr<Lane>> held;  // Keys of failing messages, strict order.
+  std::vector<std::unique_ptr<Lane>> lanes;                        // Made when first used.
+  std::deque<Lane*> waiting;                                       // Ready, but `concurrency` Works are out.
+  std::map<std::string, std::unique_ptr<Lane>, std::less<>> held;  // Keys of failing messages, strict order.
 
   bool strict() const { return options->order == Order::kPerKeyStrict; }
 };
