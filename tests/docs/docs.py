@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks that the documents are true: each fenced block in them is compared with a file, or run.
 
-  docs.py [--bin NAME=PATH]... DOCUMENT...
+  docs.py [--root FILE] [--bin NAME=PATH]... DOCUMENT...
+  docs.py --write DOCUMENT...     puts the files' text into the blocks, and runs nothing
 
 A comment in the line before a block says what it is:
 
@@ -13,7 +14,7 @@ A comment in the line before a block says what it is:
   <!-- output -->              what the run before wrote; "..." stands for anything, within a line or for some lines
   <!-- tested by: FILE -->     commands that each stand in FILE, a check that is run apart, as "tools/demo"
 
-Commands find the programs of --bin on PATH.
+Commands find the programs of --bin on PATH. Documents and files are sought beside FILE, where the real one lies.
 """
 import argparse
 import os
@@ -81,7 +82,8 @@ def region(text, name):
     raise Wrong(f"region [{name}] does not end")
 
 
-def check_from(block):
+def wanted_text(block):
+    """What a block says it is from."""
     match = re.fullmatch(r"(\S+)(?:\s+\[([^\]]+)\])?", block.argument)
     if not match:
         raise Wrong(f"'from: {block.argument}' is not FILE [NAME]")
@@ -90,7 +92,11 @@ def check_from(block):
             text = f.read()
     except OSError as error:
         raise Wrong(str(error)) from error
-    wanted = region(text, match[2]) if match[2] else text.strip("\n")
+    return region(text, match[2]) if match[2] else text.strip("\n")
+
+
+def check_from(block):
+    wanted = wanted_text(block)
     if block.text.strip("\n") != wanted:
         raise Wrong(f"the block is not what {block.argument} holds, which is:\n{wanted}")
 
@@ -198,16 +204,35 @@ def check(document, path):
     return problems
 
 
+def write(document):
+    with open(document, encoding="utf-8") as f:
+        text = f.read()
+    lines = text.split("\n")
+    for block in reversed(blocks(text)):
+        if block.kind == "from":
+            length = len(block.text.split("\n")) if lines[block.line].strip("`~ ") or block.text else 0
+            lines[block.line:block.line + length] = wanted_text(block).split("\n")
+    with open(document, "w", encoding="utf-8") as f:
+        f.write("\n".join(lines))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--root", metavar="FILE", default="MODULE.bazel")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("documents", nargs="+")
     options = parser.parse_args()
+    if options.write:
+        for document in options.documents:
+            write(document)
+        return
     failed = 0
     with tempfile.TemporaryDirectory() as programs:
         for program in options.bin:
             name, _, path = program.partition("=")
             os.symlink(os.path.realpath(path), os.path.join(programs, name))
+        os.chdir(os.path.dirname(os.path.realpath(options.root)))
         for document in options.documents:
             problems = check(document, programs)
             print(f"{document}: {'; '.join(problems) if problems else 'as it says'}")

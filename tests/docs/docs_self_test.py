@@ -48,6 +48,15 @@ class DocsTest(unittest.TestCase):
         self.assertIn("0 regions [other]", self.check("<!-- from: SOURCE [other] -->\n```cpp\n```\n"))
         self.assertIn("No such file", self.check("<!-- from: SOURCE.h [part] -->\n```cpp\n```\n"))
 
+    def test_written_blocks_are_right_whatever_they_held(self):
+        for held in ("", "int x;\n", "int x;\n\nint y;\n"):
+            document = os.path.join(self.folder.name, "written.md")
+            with open(document, "w", encoding="utf-8") as f:
+                f.write(f"Before\n<!-- from: {self.source} [part] -->\n```cpp\n{held}```\nAfter\n")
+            docs.write(document)
+            with open(document, encoding="utf-8") as f:
+                self.assertEqual(f.read(), f"Before\n<!-- from: {self.source} [part] -->\n```cpp\nint b;\n  int c;\n```\nAfter\n")
+
     def test_commands_share_folder_and_variables(self):
         self.assertEqual(self.check("<!-- run -->\n```bash\nexport A=seven\necho 1 >file\n```\n"
                                     "<!-- run -->\n```bash\n[[ $A$(<file) == seven1 ]]\n```\n"), "")
