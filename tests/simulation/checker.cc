@@ -60,7 +60,11 @@ void Checker::CheckOrder(int message, int handler, int attempt) {
   if (s.started == 1) newest = std::max(newest, message);
   if (handlers_[handler].options.order == Order::kPerKeyStrict && handlers_.size() == 1) {
     for (const auto& [other, state] : states_) {
-      const bool ended = state.ok || state.given_up;
+      // A last attempt that was recorded and cut off before it began is the last one all the same.
+      auto recorded = recorded_attempts_.find({other.first, handlers_[handler].name});
+      const bool used_up =
+          recorded != recorded_attempts_.end() && recorded->second > handlers_[handler].options.max_retries;
+      const bool ended = state.ok || state.given_up || used_up;
       if (other.second == handler && other.first < message && keys_[other.first] == keys_[message] && !ended) {
         Fail(absl::StrCat(Name(message, handler), ": begun while message ", other.first, " of its key has not ended"));
       }

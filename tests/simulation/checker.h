@@ -40,7 +40,10 @@ class Checker {
     state(message, handler).not_before = absl::InfinitePast();
   }
   // The broker has recorded that an attempt is to begin.
-  void Recorded(int message, const std::string& handler) { ++recorded_[{message, handler}]; }
+  void Recorded(int message, const std::string& handler, int attempts) {
+    ++recorded_[{message, handler}];
+    recorded_attempts_[{message, handler}] = attempts;
+  }
   void Acked(const Entry& entry, const std::vector<messaging::Copy>& copies);
   // Everything has ended: is every message handled, or rightly dead?
   void AtEnd(const std::vector<DeadEntry>& dead);
@@ -69,6 +72,7 @@ class Checker {
   const std::vector<std::string>& keys_;                   // [message]; "-": none
   std::map<std::pair<int, int>, State> states_;
   std::map<std::pair<int, std::string>, int> recorded_;
+  std::map<std::pair<int, std::string>, int> recorded_attempts_;
   std::map<std::pair<std::string, int>, int> running_key_;  // (key, handler): calls under way.
   std::map<std::pair<std::string, int>, int> newest_;  // (key, handler): the newest message begun for the first time.
   std::string violation_;

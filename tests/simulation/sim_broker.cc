@@ -83,7 +83,7 @@ void SimBroker::Settle(int member, Settlement& settlement, absl::Time now) {
   switch (settlement.verdict) {
     case Settlement::Verdict::kBegin:
       entry.attempts = settlement.copies->front().failure.attempts;
-      on_begin_(entry.message, settlement.copies->front().failure.handler);
+      on_begin_(entry.message, settlement.copies->front().failure.handler, entry.attempts);
       entry.attempts_of = settlement.copies->front().failure.handler;
       entry.not_before = now + settlement.copies->front().delay;
       return;

@@ -43,7 +43,7 @@ class SimBroker : public messaging::RecordOwner {
  public:
   // `on_ack` is told of each original or copy that is done, with what was stored for it: the checker's hook.
   using OnAck = std::function<void(const Entry&, const std::vector<messaging::Copy>&)>;
-  using OnBegin = std::function<void(int message, const std::string& handler)>;
+  using OnBegin = std::function<void(int message, const std::string& handler, int attempts)>;
   SimBroker(OnAck on_ack, OnBegin on_begin) : on_ack_(std::move(on_ack)), on_begin_(std::move(on_begin)) {}
 
   void Send(int message, std::string key, bool has_key);

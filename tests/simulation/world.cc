@@ -114,8 +114,9 @@ World::World(uint64_t seed, bool trace) : random_(seed), trace_(trace) {
     }
     checker_->Acked(entry, copies);
   };
-  broker_ = std::make_unique<SimBroker>(
-      on_ack, [this](int message, const std::string& handler) { checker_->Recorded(message, handler); });
+  broker_ = std::make_unique<SimBroker>(on_ack, [this](int message, const std::string& handler, int attempts) {
+    checker_->Recorded(message, handler, attempts);
+  });
   for (int i = 1 + Draw(3); i > 0; --i) members_.push_back(std::make_unique<Member>());
 }
 
@@ -316,7 +317,7 @@ absl::Status World::EndTask(Member& member, Engine::Task* task, bool* rejected) 
       *rejected = true;
       break;
   }
-  if (status.ok() && member.stopping && Chance(0.1)) status = absl::CancelledError("stopping");
+  if (status.ok() && member.stopping && !handlers_[handler].is_batch && Chance(0.1)) status = absl::CancelledError("stopping");
   Trace("end ", message, " ", handlers_[handler].name, " ", status.ToString());
   checker_->End(message, handler, status, now_);
   return status;

@@ -1,0 +1,364 @@
+#include "messaging/dispatch/engine.h"
+
+#include <algorithm>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace messaging {
+namespace {
+
+// Records whose drops are counted: what a driver would get back.
+class Source : public RecordOwner {
+ public:
+  Delivery Make(std::string key, std::string topic = "t") {
+    texts_.push_back(std::move(key));
+    texts_.push_back(std::move(topic));
+    Record& record = records_.emplace_back();
+    record.key = *std::prev(texts_.end(), 2);
+    record.has_key = !record.key.empty();
+    record.topic = texts_.back();
+    record.position = static_cast<int64_t>(records_.size());
+    record.pinned_bytes = 100;
+    record.owner = this;
+    return Delivery(&record);
+  }
+  Record& last() { return records_.back(); }
+  void Drop(Record*) override { ++dropped; }
+  int dropped = 0;
+
+ private:
+  std::list<Record> records_;
+  std::list<std::string> texts_;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  Engine& Make(std::vector<HandlerOptions> options, EngineLimits limits = {}, bool batch = false) {
+    options_ = std::move(options);
+    std::vector<EngineHandler> handlers;
+    for (HandlerOptions& o : options_) {
+      if (o.topics.empty()) o.topics = {"t"};
+      handlers.push_back({.name = "h" + std::to_string(handlers.size()), .options = &o, .is_batch = batch});
+    }
+    engine_ = std::make_unique<Engine>(handlers, 1, limits, 1, nullptr);
+    return *engine_;
+  }
+  void Offer(std::vector<std::string> keys) {
+    std::vector<Delivery> batch;
+    for (std::string& key : keys) batch.push_back(source_.Make(std::move(key)));
+    engine_->Offer(0, std::move(batch), now_);
+  }
+  void Finish(const Engine::Work& work, absl::Status status) {
+    std::vector<Engine::Outcome> outcomes(work.tasks.size());
+    for (auto& outcome : outcomes) outcome.status = status;
+    engine_->Finish(work, outcomes, absl::Microseconds(1), now_);
+  }
+  std::vector<Settlement> Settlements() {
+    auto all = engine_->TakeSettlements();
+    return all.empty() ? std::vector<Settlement>() : std::move(all[0].second);
+  }
+  // The driver does what it is told.
+  void AnswerAll(std::vector<Settlement> settlements, absl::Status status = absl::OkStatus()) {
+    for (Settlement& settlement : settlements) {
+      settlement.status = status;
+      if (status.ok() && settlement.verdict != Settlement::Verdict::kBegin) settlement.delivery.Take();
+    }
+    engine_->Settled(0, std::move(settlements), now_);
+  }
+
+  Source source_;  // Outlives the engine.
+  std::vector<HandlerOptions> options_;
+  std::unique_ptr<Engine> engine_;
+  absl::Time now_ = absl::UnixEpoch();
+};
+
+TEST_F(EngineTest, OkIsAcknowledged) {
+  Make({{}});
+  Offer({"a"});
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  Finish(*work, absl::OkStatus());
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  EXPECT_EQ(settlements[0].verdict, Settlement::Verdict::kAck);
+  EXPECT_EQ(settlements[0].copies, nullptr);
+  EXPECT_EQ(engine_->in_hand(), 1u) << "until the broker has answered";
+  AnswerAll(std::move(settlements));
+  EXPECT_EQ(engine_->in_hand(), 0u);
+  EXPECT_EQ(engine_->bytes_in_hand(), 0u);
+}
+
+TEST_F(EngineTest, OneKeyAtATimeOthersMeanwhile) {
+  Make({{}});
+  Offer({"a", "a", "b"});
+  auto first = engine_->Take(now_);
+  auto second = engine_->Take(now_);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->tasks[0]->record->key, "a");
+  EXPECT_EQ(second->tasks[0]->record->key, "b");
+  EXPECT_FALSE(engine_->Take(now_)) << "the second of key a must wait for the first";
+  Finish(*first, absl::OkStatus());
+  auto third = engine_->Take(now_);
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->tasks[0]->record->position, 2);
+}
+
+TEST_F(EngineTest, ConcurrencyIsALimitForEachHandler) {
+  Make({{.order = Order::kNone, .concurrency = 2}});
+  Offer({"", "", ""});
+  auto a = engine_->Take(now_), b = engine_->Take(now_), c = engine_->Take(now_);
+  EXPECT_TRUE(a && b);
+  EXPECT_FALSE(c);
+  Finish(*a, absl::OkStatus());
+  EXPECT_TRUE(engine_->Take(now_));
+}
+
+TEST_F(EngineTest, AFailedAttemptBecomesARetryCopyForItsHandlerOnly) {
+  Make({{.max_retries = 2, .retry_delay = absl::Seconds(5)}, {}});
+  Offer({"a"});
+  auto first = engine_->Take(now_), second = engine_->Take(now_);
+  ASSERT_TRUE(first && second);
+  Finish(*first, absl::UnavailableError("down"));
+  EXPECT_TRUE(Settlements().empty()) << "the other handler has not ended";
+  Finish(*second, absl::OkStatus());
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  ASSERT_EQ(settlements[0].copies->size(), 1u);
+  const Copy& copy = settlements[0].copies->front();
+  EXPECT_EQ(copy.kind, Copy::Kind::kRetry);
+  EXPECT_EQ(copy.delay, absl::Seconds(5));
+  EXPECT_EQ(copy.failure.handler, "h0");
+  EXPECT_EQ(copy.failure.attempts, 1);
+  AnswerAll(std::move(settlements));
+}
+
+TEST_F(EngineTest, TheLastAttemptGoesToTheDeadLettersNotToARetry) {
+  Make({{.max_retries = 2}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("a"));
+  source_.last().attempts = 2;
+  source_.last().handler = "h0";
+  engine_->Offer(0, std::move(batch), now_);
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  EXPECT_EQ(work->tasks[0]->attempt, 3);
+  Finish(*work, absl::UnavailableError("down"));
+  auto settlements = Settlements();
+  EXPECT_EQ(settlements[0].copies->front().kind, Copy::Kind::kDeadLetter);
+  EXPECT_EQ(settlements[0].copies->front().failure.attempts, 3);
+  AnswerAll(std::move(settlements));
+}
+
+TEST_F(EngineTest, ARecordForAnUnknownHandlerIsADeadLetter) {
+  Make({{}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("a"));
+  source_.last().handler = "gone";
+  engine_->Offer(0, std::move(batch), now_);
+  EXPECT_FALSE(engine_->Take(now_));
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  EXPECT_EQ(settlements[0].copies->front().kind, Copy::Kind::kDeadLetter);
+  EXPECT_TRUE(absl::IsNotFound(settlements[0].copies->front().failure.status));
+  AnswerAll(std::move(settlements));
+}
+
+TEST_F(EngineTest, AFormerNameIsTheSameHandler) {
+  Make({{.formerly = {"old"}}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("a"));
+  source_.last().handler = "old";
+  engine_->Offer(0, std::move(batch), now_);
+  EXPECT_TRUE(engine_->Take(now_));
+}
+
+TEST_F(EngineTest, ASuspectRunsAloneAfterItsAttemptWasRecorded) {
+  Make({{}});
+  Offer({"a"});
+  auto running = engine_->Take(now_);
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("s"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  Offer({"b"});
+  EXPECT_FALSE(engine_->Take(now_)) << "another call is running";
+  EXPECT_TRUE(Settlements().empty());
+  Finish(*running, absl::OkStatus());
+  EXPECT_FALSE(engine_->Take(now_)) << "its attempt is not recorded";
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 2u);  // The acknowledgement of a, and the record.
+  EXPECT_EQ(settlements[1].verdict, Settlement::Verdict::kBegin);
+  EXPECT_EQ(settlements[1].copies->front().failure.attempts, 1);
+  AnswerAll(std::move(settlements));
+  auto suspect = engine_->Take(now_);
+  ASSERT_TRUE(suspect);
+  EXPECT_EQ(suspect->tasks[0]->record->key, "s");
+  EXPECT_FALSE(engine_->Take(now_)) << "nothing begins beside a suspect";
+  Finish(*suspect, absl::OkStatus());
+  auto next = engine_->Take(now_);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->tasks[0]->record->key, "b");
+}
+
+TEST_F(EngineTest, ASuspectWhoseAttemptsAreUsedUpIsADeadLetterUncalled) {
+  Make({{.max_retries = 1}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("s"));
+  source_.last().suspect = true;
+  source_.last().attempts = 2;
+  engine_->Offer(0, std::move(batch), now_);
+  EXPECT_FALSE(engine_->Take(now_));
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  EXPECT_EQ(settlements[0].copies->front().kind, Copy::Kind::kDeadLetter);
+  AnswerAll(std::move(settlements));
+}
+
+TEST_F(EngineTest, StrictOrderHoldsTheFailingKeyAndNoOther) {
+  Make({{.retry_delay = absl::Seconds(5), .order = Order::kPerKeyStrict}});
+  Offer({"a", "a", "b"});
+  auto failing = engine_->Take(now_);
+  Finish(*failing, absl::UnavailableError("down"));
+  auto other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->tasks[0]->record->key, "b");
+  Finish(*other, absl::OkStatus());
+  AnswerAll(Settlements());  // The failure's record, and b.
+  EXPECT_FALSE(engine_->Take(now_));
+  EXPECT_EQ(engine_->NextEvent(), now_ + absl::Seconds(5));
+  now_ += absl::Seconds(5);
+  EXPECT_FALSE(engine_->Take(now_));  // It asks for the record of attempt 2.
+  AnswerAll(Settlements());
+  auto again = engine_->Take(now_);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->tasks[0]->record->position, 1);
+  EXPECT_EQ(again->tasks[0]->attempt, 2);
+  Finish(*again, absl::OkStatus());
+  auto next = engine_->Take(now_);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->tasks[0]->record->position, 2);
+}
+
+TEST_F(EngineTest, ABatchGoesWhenItIsFullOrItsFirstHasWaited) {
+  Make({{.batch = {.max = 2, .wait = absl::Milliseconds(20)}}}, {}, /*batch=*/true);
+  Offer({"", "", ""});
+  auto full = engine_->Take(now_);
+  ASSERT_TRUE(full);
+  EXPECT_EQ(full->tasks.size(), 2u);
+  EXPECT_FALSE(engine_->Take(now_));
+  EXPECT_EQ(engine_->NextEvent(), now_ + absl::Milliseconds(20));
+  now_ += absl::Milliseconds(20);
+  auto rest = engine_->Take(now_);
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->tasks.size(), 1u);
+}
+
+TEST_F(EngineTest, NoRoomPastEitherLimit) {
+  Make({{}}, {.max_messages = 3, .max_bytes = 1'000'000});
+  Offer({"a", "b"});
+  EXPECT_EQ(engine_->room(0).messages, 1u);
+  Offer({"c"});
+  EXPECT_EQ(engine_->room(0).messages, 0u);
+  Make({{}}, {.max_messages = 100, .max_bytes = 150});
+  Offer({"a"});
+  EXPECT_EQ(engine_->room(0).bytes, 50u);
+  Offer({"b"});
+  EXPECT_EQ(engine_->room(0).messages, 0u);
+}
+
+TEST_F(EngineTest, ARefusedVerdictIsGivenAgain) {
+  Make({{.max_retries = 0}});
+  Offer({"a"});
+  Finish(*engine_->Take(now_), absl::UnavailableError("down"));
+  AnswerAll(Settlements(), absl::UnavailableError("no place for dead letters"));
+  EXPECT_EQ(engine_->in_hand(), 1u);
+  engine_->Tick(now_);
+  EXPECT_TRUE(Settlements().empty()) << "not at once";
+  now_ = engine_->NextEvent();
+  engine_->Tick(now_);
+  auto again = Settlements();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].copies->front().kind, Copy::Kind::kDeadLetter);
+  AnswerAll(std::move(again));
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(EngineTest, DrainReleasesWhatHasNotBegun) {
+  Make({{}});
+  Offer({"a", "a"});
+  auto running = engine_->Take(now_);
+  engine_->Drain(now_);
+  auto released = Settlements();
+  ASSERT_EQ(released.size(), 1u);
+  EXPECT_EQ(released[0].verdict, Settlement::Verdict::kRelease);
+  EXPECT_EQ(engine_->room(0).messages, 0u);
+  AnswerAll(std::move(released));
+  Finish(*running, absl::OkStatus());
+  AnswerAll(Settlements());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(EngineTest, CancelledWhileDrainingIsARelease) {
+  Make({{}});
+  Offer({"a"});
+  auto running = engine_->Take(now_);
+  engine_->Drain(now_);
+  Finish(*running, absl::CancelledError("draining"));
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  EXPECT_EQ(settlements[0].verdict, Settlement::Verdict::kRelease);
+  AnswerAll(std::move(settlements));
+}
+
+TEST_F(EngineTest, WhatIsAbandonedIsDroppedAndNotSettled) {
+  Make({{}});
+  Offer({"a", "a"});
+  auto running = engine_->Take(now_);
+  EXPECT_EQ(engine_->RunningHandlers(), std::vector<std::string>{"h0"});
+  engine_->Abandon();
+  EXPECT_EQ(source_.dropped, 1);
+  Finish(*running, absl::OkStatus());
+  EXPECT_EQ(source_.dropped, 2);
+  EXPECT_TRUE(Settlements().empty());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(EngineTest, RevokedRecordsAreNotSettled) {
+  Make({{}});
+  Offer({"a", "a", "b"});
+  auto running = engine_->Take(now_);
+  engine_->Revoke(0, [](const Record& record) { return record.key == "a"; });
+  EXPECT_EQ(source_.dropped, 1);
+  Finish(*running, absl::OkStatus());
+  EXPECT_EQ(source_.dropped, 2);
+  EXPECT_TRUE(Settlements().empty());
+  auto other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->tasks[0]->record->key, "b");
+}
+
+TEST_F(EngineTest, QuickHandlersGetMoreAtOnce) {
+  Make({{}});
+  size_t most = 0;
+  for (int round = 0; round < 12; ++round) {
+    Offer(std::vector<std::string>(64, ""));
+    while (auto work = engine_->Take(now_)) {
+      most = std::max(most, work->tasks.size());
+      Finish(*work, absl::OkStatus());
+    }
+    AnswerAll(Settlements());
+  }
+  EXPECT_GE(most, 32u);
+  Offer(std::vector<std::string>(64, ""));
+  auto work = engine_->Take(now_);
+  std::vector<Engine::Outcome> outcomes(work->tasks.size());
+  engine_->Finish(*work, outcomes, absl::Seconds(1), now_);
+  Offer(std::vector<std::string>(64, ""));
+  EXPECT_EQ(engine_->Take(now_)->tasks.size(), 1u) << "a slow one, one at a time";
+}
+
+}  // namespace
+}  // namespace messaging
