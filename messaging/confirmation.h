@@ -19,8 +19,8 @@ namespace messaging {
 //             InvalidArgument: this message never will be taken. PermissionDenied, NotFound, ...: as the text says.
 //   unknown:  the deadline passed, or the program ended, while the outcome was open: it may or may not be stored. Its
 //             status is DeadlineExceeded (IsUnknownOutcome tells it); no refusal has that code.
-// Copyable handle, thread-safe, outlives its Client. A refused or unknown Confirmation that nobody looked at (by Wait,
-// Then or status) is logged and counted.
+// Copyable handle, thread-safe, outlives its Client. A refused or unknown Confirmation that nobody looked at (by Wait
+// or Then) is logged and counted.
 class Confirmation {
  public:
   Confirmation() = default;  // Empty: Wait returns FailedPrecondition.

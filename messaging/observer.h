@@ -20,6 +20,8 @@ class Observer {
   // Sending. `status`: OK accepted; DeadlineExceeded unknown; else refused. `latency`: from Send to resolved.
   virtual void OnSent(std::string_view topic, size_t bytes) {}
   virtual void OnSendResolved(std::string_view topic, const absl::Status& status, absl::Duration latency) {}
+  // A send that was not accepted, whose Confirmation was dropped without a look at it.
+  virtual void OnSendFailureUnseen(std::string_view topic, const absl::Status& status) {}
 
   // Receiving. `age`: from the message's timestamp to its arrival here.
   virtual void OnReceived(std::string_view topic, size_t messages, size_t bytes) {}

@@ -29,24 +29,27 @@ struct Receipt {
 class Outgoing;
 using OutgoingPtr = std::shared_ptr<Outgoing>;
 
-// The producer's end: told once about each resolved message (budget, join, callbacks, counting). Internal.
+// The producer's end. Internal.
 class OutgoingObserver {
  public:
   virtual ~OutgoingObserver() = default;
+  // Once a message, when result() is set and before anybody who waits for it sees that: room in the budget comes first.
   virtual void OnResolved(Outgoing& outgoing) = 0;
   // Runs `task` on the callback thread, or at once where there is none any more.
   virtual void Post(std::function<void()> task) = 0;
-  // A refusal that nobody looked at.
+  // The message is gone, was refused or unknown, and nobody had looked at that.
   virtual void OnUnseen(const Outgoing& outgoing) = 0;
 };
 
-class Outgoing : public std::enable_shared_from_this<Outgoing> {
+class Outgoing {
  public:
   using Result = absl::StatusOr<Receipt>;
   using Callback = std::function<void(const Result&)>;
 
-  Outgoing(Message message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer);
-  ~Outgoing();
+  // `deadline` and `sent` by Clock::Steady(). `observer` may be null (tests): callbacks then run where it is resolved.
+  Outgoing(Message message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer,
+           absl::Time sent = absl::InfinitePast());
+  ~Outgoing();  // Unresolved: the driver dropped it without an answer, and it resolves as unknown.
   Outgoing(const Outgoing&) = delete;
   Outgoing& operator=(const Outgoing&) = delete;
 
@@ -59,24 +62,34 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   bool resolved() const { return resolved_.load(std::memory_order_acquire); }
 
   // For Confirmation and Producer.
-  const Result* WaitUntil(absl::Time limit);  // Null when the limit passed first.
-  void Then(Callback callback);
+  bool WaitUntil(absl::Time limit);  // False when the limit passed first.
+  void CompleteAsOverdue();          // Unknown: the deadline passed.
+  void Then(Callback callback);      // On the callback thread.
   // Called with the result on the resolving thread, or at once; must not block. For joins of sends to a handler's
   // outcome.
   void OnResult(Callback callback);
   const Result& result() const { return result_; }  // Once resolved.
+  Result ResultForUser() const;                     // The same; the receipt's id is never empty.
+  absl::Time sent() const { return sent_; }
+  // It holds a part of the producer's budget. Set before it is published, if at all.
+  void set_counted() { counted_ = true; }
+  bool counted() const { return counted_; }
   void MarkSeen() { seen_.store(true, std::memory_order_relaxed); }
+  static bool InCallback();  // On this thread a Then callback is running.
 
  private:
   const Message message_;
   const absl::Time deadline_;
+  const absl::Time sent_;
   const size_t bytes_;
+  bool counted_ = false;
+  std::atomic<bool> claimed_{false};  // Somebody completes it.
   std::atomic<bool> resolved_{false};
   std::atomic<bool> seen_{false};
   absl::Mutex mutex_;
-  Result result_ = absl::UnknownError("not resolved");
+  Result result_ = absl::UnknownError("not resolved");  // Written by who claimed, read once resolved_.
   std::vector<Callback> on_result_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<OutgoingObserver> observer_;
+  const std::shared_ptr<OutgoingObserver> observer_;
 };
 
 }  // namespace messaging

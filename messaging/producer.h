@@ -1,13 +1,13 @@
 // Sends messages to topics.
 //
 //   messaging::Producer& producer = messaging::GetProducer();
-//   producer.Send("orders.created", {{"order_id", 7}, {"user_id", 3}});               // JSON; include
-//   messaging/json/json.h absl::StatusOr<Receipt> receipt = producer.Send("orders.created", order, {.key =
-//   "7"}).Wait();
+//   producer.Send("orders.created", {{"order_id", 7}, {"user_id", 3}});      // JSON: include messaging/json/json.h
+//   absl::StatusOr<Receipt> receipt = producer.Send("orders.created", order, {.key = "7"}).Wait();
 #ifndef MESSAGING_PRODUCER_H_
 #define MESSAGING_PRODUCER_H_
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +26,9 @@ namespace messaging {
 
 class Broker;
 class Observer;
+namespace internal {
+class JoiningSender;
+}  // namespace internal
 
 struct SendOptions {
   std::optional<std::string> key;
@@ -42,7 +45,7 @@ struct ProducerOptions {
   // What it promises.
   absl::Duration deadline = absl::Seconds(120);  // Until a send must be resolved; it rides over a broker's restart.
   // How much it may hold: sends that are not yet resolved. Past either, Send refuses with ResourceExhausted.
-  size_t max_messages = 100'000;
+  size_t max_messages = 100'000;  // At most 16 million.
   size_t max_bytes = 64 << 20;
 };
 
@@ -51,7 +54,25 @@ struct ProducerOptions {
 template <typename Tag>
 struct DefaultBody;
 
-// Thread-safe. Send copies the message once, never blocks (unless wait_for_room) and never throws.
+namespace internal {
+
+// The codec sees the content type that the options ask for, if any.
+template <typename Body>
+absl::Status EncodeBody(std::string_view topic, const Body& body, const SendOptions& options, Message& message) {
+  message.topic = std::string(topic);
+  message.content_type = options.content_type;
+  try {
+    return Codec<std::decay_t<const Body&>>::Encode(body, message);
+  } catch (const std::exception& exception) {
+    return absl::InvalidArgumentError(std::string("encoding threw: ") + exception.what());
+  }
+}
+
+}  // namespace internal
+
+// Thread-safe. Send copies the message once, never blocks (unless wait_for_room) and never throws. What is wrong with a
+// message (InvalidArgument: topic, reserved header, larger than the send buffer) is its Confirmation's refusal. In a
+// handler, sends join the handler's outcome unless detached.
 class Producer {
  public:
   // `broker` must outlive the producer; `observer` may be null.
@@ -65,11 +86,10 @@ class Producer {
   template <typename Tag = void, typename Body = typename DefaultBody<Tag>::type>
   Confirmation Send(std::string_view topic, const Body& body, SendOptions options = {}) {
     Message message;
-    message.topic = std::string(topic);
-    absl::Status encoded = Codec<std::decay_t<Body>>::Encode(body, message);
+    absl::Status encoded = internal::EncodeBody(topic, body, options, message);
     return SendEncoded(std::move(message), std::move(encoded), std::move(options));
   }
-  // Sends a message made by hand, as it is.
+  // Sends a message made by hand; what the options say comes before what it says, their headers after its own.
   Confirmation Send(Message message, SendOptions options = {});
 
   // Waits until everything sent before is resolved. DeadlineExceeded, naming how many are open, after `limit`.
@@ -77,6 +97,7 @@ class Producer {
   size_t pending() const;  // Sends that are not resolved.
 
  private:
+  friend class internal::JoiningSender;
   Confirmation SendEncoded(Message message, absl::Status encoded, SendOptions options);
 
   class Core;  // Shared with the Outgoing messages, which may outlive the producer.
@@ -91,10 +112,8 @@ class Sender {
   // As Producer::Send; the outcome joins that of the handler which this Sender was injected into.
   template <typename Tag = void, typename Body = typename DefaultBody<Tag>::type>
   Confirmation Send(std::string_view topic, const Body& body, SendOptions options = {}) {
-    Confirmation confirmation;
     Message message;
-    message.topic = std::string(topic);
-    absl::Status encoded = Codec<std::decay_t<Body>>::Encode(body, message);
+    absl::Status encoded = internal::EncodeBody(topic, body, options, message);
     return SendEncoded(std::move(message), std::move(encoded), std::move(options));
   }
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "messaging/call.h"
+#include "messaging/internal/joining_sender.h"
 #include "messaging/internal/send_join.h"
 #include "messaging/producer.h"
 #include "messaging/provide.h"

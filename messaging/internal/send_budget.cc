@@ -1,0 +1,45 @@
+#include "messaging/internal/send_budget.h"
+
+#include <algorithm>
+
+#include "messaging/broker/clock.h"
+
+namespace messaging::internal {
+
+SendBudget::SendBudget(size_t max_messages, size_t max_bytes)
+    : max_messages_(std::min<uint64_t>(max_messages, kMaxMessages)),
+      max_bytes_(std::min<uint64_t>(max_bytes, kMaxBytes)) {}
+
+bool SendBudget::TryTake(size_t bytes) {
+  if (bytes > max_bytes_) return false;
+  uint64_t used = used_.load();
+  do {
+    if ((used >> kByteBits) >= max_messages_ || (used & kMaxBytes) + bytes > max_bytes_) return false;
+  } while (!used_.compare_exchange_weak(used, used + (uint64_t{1} << kByteBits) + bytes));
+  return true;
+}
+
+bool SendBudget::TakeBy(size_t bytes, absl::Time limit) {
+  if (TryTake(bytes)) return true;
+  if (bytes > max_bytes_) return false;
+  absl::MutexLock lock(&mutex_);
+  waiting_.fetch_add(1);  // Before the next look: whoever gives after that look sees it, and signals.
+  bool taken = false;
+  for (;;) {
+    taken = TryTake(bytes);
+    const absl::Duration left = limit - Clock::Steady().Now();
+    if (taken || left <= absl::ZeroDuration()) break;
+    room_.WaitWithTimeout(&mutex_, left);
+  }
+  waiting_.fetch_sub(1);
+  return taken;
+}
+
+void SendBudget::Give(size_t bytes) {
+  used_.fetch_sub((uint64_t{1} << kByteBits) + bytes);
+  if (waiting_.load() == 0) return;
+  absl::MutexLock lock(&mutex_);
+  room_.SignalAll();
+}
+
+}  // namespace messaging::internal

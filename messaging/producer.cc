@@ -1,0 +1,199 @@
+#include "messaging/producer.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "messaging/broker/broker.h"
+#include "messaging/broker/clock.h"
+#include "messaging/internal/callback_thread.h"
+#include "messaging/internal/message_id.h"
+#include "messaging/internal/send_budget.h"
+#include "messaging/internal/send_deadlines.h"
+#include "messaging/internal/send_join.h"
+#include "messaging/log.h"
+#include "messaging/observer.h"
+
+namespace messaging {
+namespace {
+
+constexpr absl::Duration kLastFlush = absl::Seconds(1);
+constexpr absl::Duration kLogPause = absl::Seconds(1);
+
+// A refusal never has the code that means an unknown outcome.
+absl::Status AsRefusal(absl::Status status) {
+  if (!status.ok() && !IsUnknownOutcome(status)) return status;
+  return absl::InternalError(absl::StrCat("not sent: ", status.ToString()));
+}
+
+absl::Status Check(const Message& message) {
+  if (!IsValidTopic(message.topic)) {
+    return absl::InvalidArgumentError("a topic is 1 to 120 characters out of A-Z a-z 0-9 . _ -");
+  }
+  for (const Header& header : message.headers) {
+    if (absl::StartsWith(header.first, "messaging-")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("header ", header.first, ": names starting with messaging- belong to the library"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Apply(SendOptions& options, absl::Time now, Message& message) {
+  if (options.key) message.key = std::move(options.key);
+  if (message.headers.empty()) {
+    message.headers = std::move(options.headers);
+  } else {
+    std::move(options.headers.begin(), options.headers.end(), std::back_inserter(message.headers));
+  }
+  if (!options.content_type.empty()) message.content_type = std::move(options.content_type);
+  if (!options.id.empty()) message.id = std::move(options.id);
+  if (options.timestamp != absl::InfinitePast()) message.timestamp = options.timestamp;
+  if (message.timestamp == absl::InfinitePast()) message.timestamp = now;
+  if (message.id.empty()) message.id = internal::NewMessageId(now);
+}
+
+}  // namespace
+
+class Producer::Core final : public OutgoingObserver, public std::enable_shared_from_this<Core> {
+ public:
+  Core(Broker* broker, absl::Status refusal, ProducerOptions options, Observer* observer)
+      : broker_(broker),
+        refusal_(std::move(refusal)),
+        options_(options),
+        budget_(options.max_messages, options.max_bytes),
+        observer_(observer) {}
+
+  OutgoingPtr Send(Message message, absl::Status status, SendOptions options);
+  absl::Status Flush(absl::Duration limit);
+  size_t pending() const { return budget_.messages(); }
+  void Close();
+
+  void OnResolved(Outgoing& outgoing) override;
+  void Post(std::function<void()> task) override { callbacks_.Post(std::move(task)); }
+  void OnUnseen(const Outgoing& outgoing) override;
+
+ private:
+  absl::Status TakeRoom(const Outgoing& outgoing, bool wait);
+
+  Broker* const broker_;
+  const absl::Status refusal_;  // Where there is no broker: why.
+  const ProducerOptions options_;
+  internal::SendBudget budget_;
+  internal::SendDeadlines deadlines_;
+  internal::CallbackThread callbacks_;
+  std::atomic<Observer*> observer_;  // Null once closed: messages may outlive it.
+  absl::Mutex log_mutex_;
+  size_t unseen_ ABSL_GUARDED_BY(log_mutex_) = 0;  // Since the last line about them.
+  absl::Time next_line_ ABSL_GUARDED_BY(log_mutex_) = absl::InfinitePast();
+};
+
+OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptions options) {
+  Apply(options, absl::Now(), message);
+  if (status.ok()) status = broker_ == nullptr ? refusal_ : Check(message);
+  const absl::Time now = Clock::Steady().Now();
+  const absl::Duration duration = options.deadline > absl::ZeroDuration() ? options.deadline : options_.deadline;
+  auto outgoing = std::make_shared<Outgoing>(std::move(message), now + duration, shared_from_this(), now);
+  if (Observer* observer = observer_.load(std::memory_order_acquire)) {
+    observer->OnSent(outgoing->message().topic, outgoing->bytes());
+  }
+  if (!options.detached) {
+    if (internal::SendJoin* join = internal::ScopedSendJoin::Current()) join->Add(outgoing);
+  }
+  if (status.ok()) status = TakeRoom(*outgoing, options.wait_for_room);
+  if (!status.ok()) {
+    outgoing->Complete(AsRefusal(std::move(status)));
+    return outgoing;
+  }
+  outgoing->set_counted();
+  deadlines_.Track(outgoing);
+  broker_->Publish(outgoing);
+  return outgoing;
+}
+
+absl::Status Producer::Core::TakeRoom(const Outgoing& outgoing, bool wait) {
+  const size_t bytes = outgoing.bytes();
+  if (wait ? budget_.TakeBy(bytes, outgoing.deadline()) : budget_.TryTake(bytes)) return absl::OkStatus();
+  if (bytes > budget_.max_bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat("a message of ", bytes, " bytes is larger than the send buffer of ",
+                                                   budget_.max_bytes(), " (ProducerOptions::max_bytes)"));
+  }
+  return absl::ResourceExhaustedError(absl::StrCat("the send buffer is full", wait ? " until the deadline" : "", ": ",
+                                                   budget_.messages(), " messages, ", budget_.bytes(),
+                                                   " bytes await the broker's answer"));
+}
+
+void Producer::Core::OnResolved(Outgoing& outgoing) {
+  if (outgoing.counted()) budget_.Give(outgoing.bytes());
+  if (Observer* observer = observer_.load(std::memory_order_acquire)) {
+    observer->OnSendResolved(outgoing.message().topic, outgoing.result().status(),
+                             Clock::Steady().Now() - outgoing.sent());
+  }
+}
+
+void Producer::Core::OnUnseen(const Outgoing& outgoing) {
+  const absl::Status& status = outgoing.result().status();
+  if (Observer* observer = observer_.load(std::memory_order_acquire)) {
+    observer->OnSendFailureUnseen(outgoing.message().topic, status);
+  }
+  size_t count;
+  {
+    absl::MutexLock lock(&log_mutex_);
+    ++unseen_;
+    const absl::Time now = Clock::Steady().Now();
+    if (now < next_line_) return;
+    next_line_ = now + kLogPause;
+    count = std::exchange(unseen_, 0);
+  }
+  Log(Severity::kWarning, absl::StrCat(count, " failed send(s) whose Confirmation nobody looked at; the last, to ",
+                                       outgoing.message().topic, ": ", status.ToString()));
+}
+
+absl::Status Producer::Core::Flush(absl::Duration limit) {
+  const absl::Time end = Clock::Steady().Now() + limit;
+  size_t open = 0;
+  for (const OutgoingPtr& send : deadlines_.Open()) {
+    if (!send->WaitUntil(end)) ++open;
+  }
+  if (open == 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat(open, " message(s) not answered by the broker within ", absl::FormatDuration(limit)));
+}
+
+void Producer::Core::Close() {
+  (void)Flush(kLastFlush);
+  for (const OutgoingPtr& send : deadlines_.Open()) {
+    send->Complete(absl::DeadlineExceededError(
+        "the outcome is unknown: the producer ended before the broker's answer; the message may or may not be stored"));
+  }
+  deadlines_.Stop();
+  callbacks_.Stop();
+  observer_.store(nullptr, std::memory_order_release);
+  absl::MutexLock lock(&log_mutex_);
+  if (unseen_ == 0) return;
+  Log(Severity::kWarning, absl::StrCat(unseen_, " more failed send(s) whose Confirmation nobody looked at"));
+  unseen_ = 0;
+}
+
+Producer::Producer(Broker* broker, ProducerOptions options, Observer* observer)
+    : core_(std::make_shared<Core>(broker, absl::OkStatus(), options, observer)) {}
+Producer::Producer(absl::Status why)
+    : core_(std::make_shared<Core>(nullptr, std::move(why), ProducerOptions(), nullptr)) {}
+Producer::~Producer() { core_->Close(); }
+
+Confirmation Producer::Send(Message message, SendOptions options) {
+  return SendEncoded(std::move(message), absl::OkStatus(), std::move(options));
+}
+
+Confirmation Producer::SendEncoded(Message message, absl::Status encoded, SendOptions options) {
+  return Confirmation(core_->Send(std::move(message), std::move(encoded), std::move(options)));
+}
+
+absl::Status Producer::Flush(absl::Duration limit) { return core_->Flush(limit); }
+size_t Producer::pending() const { return core_->pending(); }
+
+}  // namespace messaging
