@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "messaging/dispatch/call_frame.h"
 #include "messaging/dispatch/engine.h"
 #include "messaging/dispatch/plan.h"
@@ -93,6 +94,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   Settlements TakeVerdicts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return engine_->TakeSettlements(); }
   void WakeWorkers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Observe(const Handler& handler, CallFrame& frame, absl::Time began);
+  void WarnIfLate(const Handler& handler, CallFrame& frame);
   absl::Status DrainUntil(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time Now() const { return options_.clock->Now(); }
 
@@ -184,8 +186,9 @@ absl::Status Dispatcher::Impl::Stop() {
     workers = std::move(workers_);
     // A worker that does not end is in a handler that does not return: it keeps this object alive.
     for (auto& worker : workers) {
-      while (!worker->ended && drained.ok()) progress_.Wait(&mutex_);
-      if (!worker->ended) progress_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
+      const absl::Time patience = drained.ok() ? absl::InfiniteFuture() : absl::Now() + absl::Milliseconds(200);
+      while (!worker->ended && !progress_.WaitWithDeadline(&mutex_, patience)) {
+      }
       if (!worker->ended) {
         worker->thread.detach();
         worker.release();  // Its thread still writes to it.
@@ -390,6 +393,7 @@ void Dispatcher::Impl::RunCall(const Handler& handler, absl::Span<Engine::Task* 
   for (Engine::Task* task : tasks) AddMessage(handler, task, *frame);
   frame->Invoke(handler.invoke);
   Observe(handler, *frame, began);
+  WarnIfLate(handler, *frame);
   const bool sent = !frame->join().empty();
   if (sent && frame->AnyOk()) {
     // A transaction must not be committed before its sends are accepted, nor be shared with the worker's next call.
@@ -430,6 +434,7 @@ Engine::Outcome Dispatcher::Impl::RunAsync(const Handler& handler, Engine::Task*
   AddMessage(handler, task, *frame);
   frame->set_finish([self = shared_from_this(), frame, task, began, &handler](absl::Status outcome) {
     frame->SetOutcome(0, std::move(outcome));
+    self->WarnIfLate(handler, *frame);
     self->Observe(handler, *frame, began);
     frame->join().WhenAll([self, frame, task](const absl::Status& sent) {
       frame->JoinSends(sent);
@@ -481,6 +486,14 @@ void Dispatcher::Impl::Observe(const Handler& handler, CallFrame& frame, absl::T
     options_.observer->OnHandled(handler.name, messages[i].topic(), frame.verdicts()[i].status, now - began,
                                  began - messages[i].timestamp());
   }
+}
+
+void Dispatcher::Impl::WarnIfLate(const Handler& handler, CallFrame& frame) {
+  if (handler.options.timeout == absl::InfiniteDuration()) return;
+  const absl::Duration late = Now() - frame.messages()[0].deadline();
+  if (late <= absl::ZeroDuration()) return;
+  Log(Severity::kWarning, absl::StrCat("handler ", handler.name, " returned ", absl::FormatDuration(late),
+                                       " after its deadline, message ", frame.messages()[0].id()));
 }
 
 bool Dispatcher::Impl::RunReady() {
