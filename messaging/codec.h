@@ -20,7 +20,8 @@ namespace messaging {
 //   static absl::Status Encode(const T& value, Message& out);       // sets payload and content_type
 //   static constexpr std::string_view kContentType = "...";         // what a missing content type means
 // Decode answers Unimplemented, naming the type, for a declared content type that it does not know. A failed Decode
-// goes to the dead letters with its status and the bytes untouched; it is never retried.
+// goes to the dead letters with its status and the bytes untouched; it is never retried. Where Encode finds
+// `out.content_type` set, the sender asked for that one: InvalidArgument if the value cannot be written so.
 template <typename T>
 struct Codec;
 
@@ -29,9 +30,16 @@ concept Decodable = requires(const Received& received, T& out) {
   { Codec<T>::Decode(received, out) } -> std::same_as<absl::Status>;
 };
 
+template <typename T>
+concept Encodable = requires(const T& value, Message& out) {
+  { Codec<T>::Encode(value, out) } -> std::same_as<absl::Status>;
+};
+
 // Bytes: as they are, whatever the content type says. A std::string_view points into the broker's buffer: no copy.
 template <typename T>
-requires std::same_as<T, std::string> || std::same_as<T, std::string_view> || std::same_as<T, absl::Cord>
+concept Bytes = std::same_as<T, std::string> || std::same_as<T, std::string_view> || std::same_as<T, absl::Cord>;
+
+template <Bytes T>
 struct Codec<T> {
   static constexpr std::string_view kContentType = "application/octet-stream";
   static absl::Status Decode(const Received& received, T& out) {
@@ -40,7 +48,7 @@ struct Codec<T> {
   }
   static absl::Status Encode(const T& value, Message& out) {
     out.payload = std::string(value);
-    out.content_type = std::string(kContentType);
+    if (out.content_type.empty()) out.content_type = std::string(kContentType);
     return absl::OkStatus();
   }
 };

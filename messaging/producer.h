@@ -61,11 +61,18 @@ template <typename Body>
 absl::Status EncodeBody(std::string_view topic, const Body& body, const SendOptions& options, Message& message) {
   message.topic = std::string(topic);
   message.content_type = options.content_type;
-  try {
-    return Codec<std::decay_t<const Body&>>::Encode(body, message);
-  } catch (const std::exception& exception) {
-    return absl::InvalidArgumentError(std::string("encoding threw: ") + exception.what());
+  using T = std::decay_t<const Body&>;  // A literal becomes a const char*.
+  static_assert(Encodable<T>,
+                "messaging: no codec for what is sent: include messaging/json/json.h (nlohmann::json, structs with "
+                "to_json) or messaging/protobuf/protobuf.h, or send a std::string of bytes");
+  if constexpr (Encodable<T>) {
+    try {
+      return Codec<T>::Encode(body, message);
+    } catch (const std::exception& exception) {
+      return absl::InvalidArgumentError(std::string("encoding threw: ") + exception.what());
+    }
   }
+  return absl::OkStatus();
 }
 
 }  // namespace internal

@@ -37,7 +37,11 @@ class Received {
   absl::Time timestamp() const { return record_->timestamp; }
 
   std::string_view id() const { return Loaded().id; }
-  std::string_view content_type() const { return Loaded().content_type; }
+  // As declared by the sender; empty: not declared. For a codec: then what the handler's options say it is.
+  std::string_view content_type() const {
+    std::string_view declared = Loaded().content_type;
+    return declared.empty() ? default_content_type_ : declared;
+  }
   absl::Span<const HeaderView> headers() const { return Loaded().headers; }
   // The last header of that name, as later ones override earlier ones.
   std::optional<std::string_view> header(std::string_view name) const;
@@ -49,6 +53,13 @@ class Received {
   bool last_attempt() const { return attempt_ >= max_attempts_; }
   bool redelivered() const { return record_->redelivered; }
   absl::Time deadline() const { return deadline_; }  // When the handler's timeout ends; InfiniteFuture without one.
+
+  // The same message, as if it had declared `type` where it declares none.
+  Received WithDefaultContentType(std::string_view type) const {
+    Received copy = *this;
+    copy.default_content_type_ = type;
+    return copy;
+  }
 
  private:
   Record& Loaded() const {
@@ -66,6 +77,7 @@ class Received {
   int attempt_;
   int max_attempts_;
   absl::Time deadline_;
+  std::string_view default_content_type_;
 };
 
 }  // namespace messaging
