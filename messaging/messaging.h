@@ -1,6 +1,6 @@
 // What a service includes: asynchronous messaging with typed handlers over the broker that is linked in.
 //
-//   messaging::Configure({.broker = "sqlite", .url = "sqlite:///orders.db"});   // optional: the environment may say it
+//   messaging::Configure({.url = "sqlite://orders.db"});   // optional: the environment may say it
 //   messaging::GetProducer().Send("orders.created", {{"order_id", 7}});
 //
 // Add messaging/json/json.h or messaging/protobuf/protobuf.h for typed bodies.
