@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 
 namespace messaging {
 
@@ -14,9 +15,9 @@ size_t Message::ByteSize() const {
 }
 
 bool IsValidTopic(const std::string& topic) {
-  return !topic.empty() && topic.size() <= 120 && std::all_of(topic.begin(), topic.end(), [](unsigned char c) {
-    return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-  });
+  return !topic.empty() && topic.size() <= 120 && !absl::StartsWith(topic, kReservedTopicPrefix) &&
+         std::all_of(topic.begin(), topic.end(),
+                     [](unsigned char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 }  // namespace messaging

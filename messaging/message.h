@@ -30,7 +30,10 @@ struct Message {
   size_t ByteSize() const;
 };
 
-// Whether it can name a topic or a group: [A-Za-z0-9._-]{1,120}.
+// Names of the library's own places at a broker (broker/names.h) start so.
+inline constexpr char kReservedTopicPrefix[] = "__messaging.";
+
+// Whether it can name a topic or a group: [A-Za-z0-9._-]{1,120}, without the reserved prefix.
 bool IsValidTopic(const std::string& topic);
 
 }  // namespace messaging

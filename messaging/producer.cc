@@ -32,7 +32,8 @@ absl::Status AsRefusal(absl::Status status) {
 
 absl::Status Check(const Message& message) {
   if (!IsValidTopic(message.topic)) {
-    return absl::InvalidArgumentError("a topic is 1 to 120 characters out of A-Z a-z 0-9 . _ -");
+    return absl::InvalidArgumentError(
+        "a topic is 1 to 120 characters out of A-Z a-z 0-9 . _ -, not starting with __messaging.");
   }
   for (const Header& header : message.headers) {
     if (absl::StartsWith(header.first, "messaging-")) {

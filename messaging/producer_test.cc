@@ -190,8 +190,9 @@ TEST_F(ProducerTest, DefaultDeadlineIsTwoMinutesFromSend) {
 }
 
 TEST_F(ProducerTest, InvalidTopicsAreRefused) {
-  for (const std::string& topic : {std::string(), std::string("a b"), std::string("ä"), std::string("a/b"),
-                                   std::string(121, 'a'), std::string("a\0b", 3)}) {
+  for (const std::string& topic :
+       {std::string(), std::string("a b"), std::string("ä"), std::string("a/b"), std::string(121, 'a'),
+        std::string("a\0b", 3), std::string("__messaging.dead.1.a.b")}) {
     EXPECT_TRUE(absl::IsInvalidArgument(producer_->Send(topic, "x").Wait().status())) << topic;
   }
   broker_.AcceptAll();
