@@ -3,6 +3,8 @@
 #ifndef MESSAGING_DISPATCH_DISPATCHER_H_
 #define MESSAGING_DISPATCH_DISPATCHER_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,7 @@ struct DispatcherOptions {
   StartAt start_at = StartAt::kBeginning;
   const Clock* clock = &Clock::Steady();
   Observer* observer = nullptr;  // May be null.
+  uint64_t seed = 0;             // Of the retries' jitter. 0: a random one.
 };
 
 // One consumer: all handlers over one broker, a subscription for each group. Thread-safe.
