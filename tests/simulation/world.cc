@@ -36,6 +36,7 @@ struct Member {
   std::unique_ptr<Engine> engine;
   int idle_workers = 0;
   bool stopping = false;
+  absl::Time timer = absl::InfinitePast();  // When it will be pumped by itself.
   std::map<Engine::Task*, std::pair<int, int>> running;  // (message, handler)
   std::set<std::pair<int, int>> unsettled;               // Ended here; the broker has not applied the verdict.
 };
@@ -182,6 +183,7 @@ void World::StartMember(Member& member) {
   member.engine = std::make_unique<Engine>(std::move(planned), 1, limits_, random_(), nullptr);
   member.idle_workers = workers_;
   member.stopping = false;
+  member.timer = absl::InfinitePast();
   member.running.clear();
   Trace("start ", member.incarnation);
   Pump(member);
@@ -248,11 +250,12 @@ void World::Pump(Member& member) {
   }
   GiveVerdicts(member);
   const absl::Time next = std::min(engine.NextEvent(), broker_->NextDue(now_ + absl::Milliseconds(10)));
-  if (next != absl::InfiniteFuture()) {
-    At(std::max(next - now_, absl::Milliseconds(1)), [this, &member, incarnation = member.incarnation] {
-      if (member.incarnation == incarnation) Pump(member);
-    });
-  }
+  const absl::Time at = std::max(next, now_ + absl::Milliseconds(1));
+  if (next == absl::InfiniteFuture() || (member.timer > now_ && member.timer <= at)) return;
+  member.timer = at;
+  At(at - now_, [this, &member, at, incarnation = member.incarnation] {
+    if (member.incarnation == incarnation && member.timer == at) Pump(member);
+  });
 }
 
 void World::GiveVerdicts(Member& member) {
