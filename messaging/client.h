@@ -3,7 +3,6 @@
 #ifndef MESSAGING_CLIENT_H_
 #define MESSAGING_CLIENT_H_
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,8 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "messaging/client_options.h"
 #include "messaging/handler.h"
-#include "messaging/observer.h"
 #include "messaging/producer.h"
 #include "messaging/provide.h"
 #include "messaging/start_at.h"
@@ -20,19 +19,6 @@
 namespace messaging {
 
 class Broker;
-
-// Where a value is empty it comes from the environment: MESSAGING_BROKER, MESSAGING_URL, MESSAGING_GROUP, and each
-// broker's own (KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_URL, REDIS_URL). One broker linked: it is the default.
-struct ClientOptions {
-  std::string name;               // Handlers name it in their options; empty: the default client.
-  std::string broker;             // "sqlite", "redis", ...; empty: by the URL's scheme, or the only one linked.
-  std::string url;                // "sqlite:///path/file.db"
-  std::string bootstrap_servers;  // Kafka's way to say it.
-  std::string group;  // Consumer group of handlers that name none; empty: MESSAGING_GROUP, or the program's name.
-  std::map<std::string, std::string> native;  // Settings of the broker's own library or file, by its own names.
-  ProducerOptions producer;
-  Observer* observer = nullptr;  // Not owned; outlives the client. Null: none.
-};
 
 struct ConsumerOptions {
   std::vector<std::string> topics;  // Handle only these; empty: all topics of the registered handlers.

@@ -17,7 +17,8 @@
 
 namespace messaging {
 
-// Sets up the default client. Once, before it is first used: FailedPrecondition afterwards. Thread-safe.
+// Sets up the default client. Once, before it is first used: FailedPrecondition afterwards. After an error or Shutdown
+// it may be called again. Thread-safe.
 absl::Status Configure(ClientOptions options);
 
 // The default client, made from the environment when Configure was not called; an error says what is wrong.
@@ -27,7 +28,8 @@ absl::StatusOr<Client*> DefaultClient();
 // reason.
 Producer& GetProducer();
 
-// Flushes and destroys the default client. At the end of main; sends resolve as unknown if it is forgotten.
+// Stops, flushes and destroys the default client, for the end of main; what is not answered within a second resolves as
+// unknown. A program that forgets it still waits for its sends, for at most a second, in an exit handler.
 void Shutdown();
 
 }  // namespace messaging
