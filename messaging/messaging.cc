@@ -20,16 +20,25 @@ constexpr absl::Duration kFlushAtExit = absl::Seconds(1);
 
 ABSL_CONST_INIT absl::Mutex mutex(absl::kConstInit);
 Client* client ABSL_GUARDED_BY(mutex) = nullptr;
-// Why there is none; a pointer, so that nothing is destroyed at exit. Null: nobody asked yet.
-const absl::Status* failure ABSL_GUARDED_BY(mutex) = nullptr;
-bool configured ABSL_GUARDED_BY(mutex) = false;
+
+// Why there is no client, and what refuses sends with that. Never destroyed: somebody may hold the producer. There is
+// one for each failed Configure and each Shutdown.
+struct Failure {
+  absl::Status why;
+  Producer refusing;
+  const Failure* earlier;  // Keeps them all in reach, so that nobody takes them for leaks.
+};
+const Failure* failures ABSL_GUARDED_BY(mutex) = nullptr;
+bool failed ABSL_GUARDED_BY(mutex) = false;      // The last of them is what counts now.
+bool configured ABSL_GUARDED_BY(mutex) = false;  // By the program, not by the environment: it may try again.
 // What GetProducer returns, where that is decided: it is called for each send.
 std::atomic<Producer*> producer{nullptr};
 
-// A producer that somebody may hold is never destroyed: at most one a failure, with one client at a time.
-void SetFailure(absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-  failure = new absl::Status(std::move(why));
-  producer.store(new Producer(*failure), std::memory_order_release);
+void SetFailure(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+  auto* failure = new Failure{why, Producer(why), failures};
+  failures = failure;
+  failed = true;
+  producer.store(&failure->refusing, std::memory_order_release);
 }
 
 // A program that ends without Shutdown has still sent what it sent.
@@ -50,7 +59,7 @@ absl::Status Create(ClientOptions options) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) 
   static const bool flushed_at_exit = std::atexit(&FlushAtExit) == 0;
   (void)flushed_at_exit;
   client = created->release();
-  failure = nullptr;
+  failed = false;
   producer.store(&client->producer(), std::memory_order_release);
   return absl::OkStatus();
 }
@@ -59,7 +68,7 @@ absl::Status Create(ClientOptions options) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) 
 
 absl::Status Configure(ClientOptions options) {
   absl::MutexLock lock(&mutex);
-  if (client != nullptr || (failure != nullptr && !configured)) {
+  if (client != nullptr || (failed && !configured)) {
     return absl::FailedPreconditionError(
         "Configure: the default client is in use already; call it once, before anything is sent or handled");
   }
@@ -70,7 +79,7 @@ absl::Status Configure(ClientOptions options) {
 absl::StatusOr<Client*> DefaultClient() {
   absl::MutexLock lock(&mutex);
   if (client != nullptr) return client;
-  if (failure != nullptr) return *failure;
+  if (failed) return failures->why;
   if (absl::Status status = Create({}); !status.ok()) return status;
   return client;
 }
