@@ -9,6 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "messaging/broker/broker.h"
 #include "messaging/broker/registry.h"
+#include "messaging/broker/url.h"
 #include "messaging/dispatch/dispatcher.h"
 #include "messaging/internal/environment.h"
 #include "messaging/log.h"
@@ -45,6 +46,11 @@ absl::StatusOr<std::vector<Handler>> ChooseTopics(std::vector<Handler> handlers,
   return chosen;
 }
 
+std::string WithoutSecrets(const std::string& url) {
+  const absl::StatusOr<Url> parsed = Url::Parse(url);
+  return parsed.ok() ? parsed->Redacted() : "";
+}
+
 }  // namespace
 
 class Client::Impl {
@@ -52,6 +58,7 @@ class Client::Impl {
   Impl(ClientOptions options, internal::ResolvedOptions resolved, std::unique_ptr<Broker> broker)
       : options_(std::move(options)),
         group_(std::move(resolved.group)),
+        url_(WithoutSecrets(resolved.broker.url)),
         broker_(std::move(broker)),
         producer_(std::make_unique<Producer>(broker_.get(), options_.producer, options_.observer)) {}
 
@@ -82,18 +89,21 @@ class Client::Impl {
     absl::MutexLock lock(&mutex_);
     added_.push_back(std::move(handler));
   }
-  size_t in_flight() const {
-    absl::MutexLock lock(&mutex_);
-    return dispatcher_ == nullptr ? 0 : dispatcher_->in_flight();
-  }
   Producer& producer() { return *producer_; }
   Providers& providers() { return options_.name.empty() ? DefaultProviders() : providers_; }
   Broker& broker() { return *broker_; }
   const std::string& group() const { return group_; }
+  const std::string& url() const { return url_; }
+  // The consumer; null before Start.
+  Dispatcher* dispatcher() const {
+    absl::MutexLock lock(&mutex_);
+    return dispatcher_.get();
+  }
 
  private:
   const ClientOptions options_;
   const std::string group_;
+  const std::string url_;
   Providers providers_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Producer> producer_;
@@ -126,21 +136,13 @@ absl::Status Client::Impl::Start(ConsumerOptions options) {
 }
 
 absl::Status Client::Impl::Wait() {
-  Dispatcher* dispatcher;
-  {
-    absl::MutexLock lock(&mutex_);
-    dispatcher = dispatcher_.get();
-  }
+  Dispatcher* const dispatcher = this->dispatcher();
   if (dispatcher == nullptr) return absl::FailedPreconditionError("the consumer was not started");
   return dispatcher->Wait();
 }
 
 absl::Status Client::Impl::Stop() {
-  Dispatcher* dispatcher;
-  {
-    absl::MutexLock lock(&mutex_);
-    dispatcher = dispatcher_.get();
-  }
+  Dispatcher* const dispatcher = this->dispatcher();
   if (dispatcher == nullptr) return absl::OkStatus();
   absl::Status status = dispatcher->Stop();
   if (absl::IsDeadlineExceeded(status)) stuck_ = true;
@@ -166,8 +168,21 @@ absl::Status Client::Start(ConsumerOptions options) { return impl_->Start(std::m
 absl::Status Client::Wait() { return impl_->Wait(); }
 absl::Status Client::Stop() { return impl_->Stop(); }
 std::vector<Handler> Client::handlers() const { return impl_->handlers(); }
-size_t Client::in_flight() const { return impl_->in_flight(); }
+size_t Client::in_flight() const {
+  Dispatcher* const dispatcher = impl_->dispatcher();
+  return dispatcher == nullptr ? 0 : dispatcher->in_flight();
+}
+absl::StatusOr<int64_t> Client::Backlog() {
+  Dispatcher* const dispatcher = impl_->dispatcher();
+  if (dispatcher == nullptr) return absl::FailedPreconditionError("the consumer was not started");
+  return dispatcher->Backlog();
+}
+bool Client::draining() const {
+  Dispatcher* const dispatcher = impl_->dispatcher();
+  return dispatcher != nullptr && dispatcher->draining();
+}
 Broker& Client::broker() { return impl_->broker(); }
 const std::string& Client::group() const { return impl_->group(); }
+const std::string& Client::url() const { return impl_->url(); }
 
 }  // namespace messaging

@@ -3,6 +3,8 @@
 #ifndef MESSAGING_CLIENT_H_
 #define MESSAGING_CLIENT_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,8 +63,14 @@ class Client {
   std::vector<Handler> handlers() const;
   // Messages received and not yet settled.
   size_t in_flight() const;
+  // Messages of the consumer's groups that wait at the broker, without those in flight. Unimplemented where the broker
+  // cannot tell; FailedPrecondition before Start.
+  absl::StatusOr<int64_t> Backlog();
+  // Stop was called, and what a handler answers with Cancelled is given back without an attempt counted.
+  bool draining() const;
   Broker& broker();
   const std::string& group() const;
+  const std::string& url() const;  // As it was resolved, with its password hidden.
 
  private:
   class Impl;

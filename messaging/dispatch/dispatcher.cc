@@ -44,6 +44,8 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
     absl::MutexLock lock(&mutex_);
     return engine_ == nullptr ? 0 : engine_->in_hand();
   }
+  bool draining() const { return draining_.load(); }
+  absl::StatusOr<int64_t> Backlog();
 
  private:
   using Settlements = std::vector<std::pair<int, std::vector<Settlement>>>;
@@ -156,6 +158,16 @@ absl::Status Dispatcher::Impl::Start() {
     if (absl::Status started = subscription->Start(); !started.ok()) return started;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> Dispatcher::Impl::Backlog() {
+  int64_t sum = 0;
+  for (const auto& subscription : subscriptions_) {
+    const absl::StatusOr<int64_t> backlog = subscription->Backlog();
+    if (!backlog.ok()) return backlog;
+    sum += *backlog;
+  }
+  return sum;
 }
 
 absl::Status Dispatcher::Impl::Wait() {
@@ -517,5 +529,7 @@ absl::Status Dispatcher::Stop() { return impl_->Stop(); }
 bool Dispatcher::RunReady() { return impl_->RunReady(); }
 absl::Time Dispatcher::NextEvent() const { return impl_->NextEvent(); }
 size_t Dispatcher::in_flight() const { return impl_->in_flight(); }
+bool Dispatcher::draining() const { return impl_->draining(); }
+absl::StatusOr<int64_t> Dispatcher::Backlog() { return impl_->Backlog(); }
 
 }  // namespace messaging

@@ -5,11 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "messaging/broker/broker.h"
 #include "messaging/broker/clock.h"
@@ -53,6 +56,9 @@ class Dispatcher {
   // The next time at which something becomes ready by itself (a batch's wait, a held key); InfiniteFuture: none.
   absl::Time NextEvent() const;
   size_t in_flight() const;  // Received and not settled.
+  bool draining() const;     // What handlers answer with Cancelled is released.
+  // Of all its groups, as Subscription::Backlog. After Start.
+  absl::StatusOr<int64_t> Backlog();
 
  private:
   class Impl;

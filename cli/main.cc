@@ -1,0 +1,60 @@
+#include "cli/main.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "cli/context.h"
+#include "cli/output.h"
+#include "cli/program.h"
+#include "glog/logging.h"
+#include "messaging/log.h"
+#include "messaging/messaging.h"
+
+namespace messaging::cli {
+namespace {
+
+// A standard descriptor that was closed would become that of the next file opened, which what we print would destroy.
+// In its place comes one that fails in its direction.
+void HoldStandardDescriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);  // The lowest that is free: fd.
+  }
+}
+
+void LogToGlog(Severity severity, std::string_view line) {
+  constexpr google::LogSeverity kSeverities[] = {google::GLOG_INFO, google::GLOG_WARNING, google::GLOG_ERROR};
+  google::LogMessage("messaging", 0, kSeverities[static_cast<int>(severity)]).stream() << line;
+}
+
+void StartLogging(const char* program) {
+  if (!google::IsGoogleLoggingInitialized()) {
+    FLAGS_logtostderr = true;
+    google::InitGoogleLogging(program);
+  }
+  SetLogSink(LogToGlog);
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  HoldStandardDescriptors();
+  signal(SIGPIPE, SIG_IGN);
+  StartLogging(argc > 0 ? argv[0] : "core");
+  Output out(STDOUT_FILENO, "standard output");
+  Output err(STDERR_FILENO, "standard error");
+  Context context{.program = "", .in = STDIN_FILENO, .out = out, .err = err};
+  const ExitCode code = RunProgram(argc, argv, context);
+  if (code == kDrainTimeout) {  // A handler still runs, and may use anything that the end of main destroys.
+    std::fflush(nullptr);
+    _exit(code);
+  }
+  Shutdown();
+  return code;
+}
+
+}  // namespace messaging::cli
