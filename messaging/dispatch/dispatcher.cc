@@ -133,8 +133,7 @@ absl::Status Dispatcher::Impl::Start() {
     if (state_ != State::kNew) return absl::FailedPreconditionError("this consumer was started before");
     const EngineLimits limits{options_.max_messages, options_.max_bytes, std::max(1, options_.concurrency)};
     const uint64_t seed = options_.seed != 0 ? options_.seed : absl::Uniform<uint64_t>(absl::BitGen());
-    engine_ = std::make_unique<Engine>(std::move(engine_handlers), count, limits,
-                                       seed, options_.observer);
+    engine_ = std::make_unique<Engine>(std::move(engine_handlers), count, limits, seed, options_.observer);
     starved_.assign(groups.size(), 0);
     state_ = State::kRunning;
   }
