@@ -214,11 +214,10 @@ void MemoryBroker::CrashMembers() {
 
 absl::StatusOr<std::unique_ptr<Broker>> MakeMemoryBroker(const BrokerOptions& options) {
   std::string_view name = options.url;
-  if (!name.empty() && !absl::ConsumePrefix(&name, "memory:")) {
+  if (!name.empty() && !absl::ConsumePrefix(&name, "memory://")) {
     return absl::InvalidArgumentError(
-        absl::StrCat("not a URL of the memory broker: \"", options.url, "\"; it is memory:// or memory:NAME"));
+        absl::StrCat("not a URL of the memory broker: \"", options.url, "\"; it is memory:// or memory://NAME"));
   }
-  absl::ConsumePrefix(&name, "//");
   MemoryBrokerOptions made{.name = std::string(name)};
   for (const auto& [key, value] : options.native) {
     size_t* field = key == "max_bytes"           ? &made.max_bytes

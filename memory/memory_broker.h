@@ -8,7 +8,7 @@
 //
 //   MemoryBroker broker;                         // or in real time, with a thread for each subscription
 //
-// By URL (target //memory): memory:// has messages of its own; brokers of memory:NAME in one process share theirs, so
+// By URL (target //memory): memory:// has messages of its own; brokers of memory://NAME in one process share theirs, so
 // that several clients meet; native options: max_bytes, max_message_bytes, retain_bytes.
 #ifndef MEMORY_MEMORY_BROKER_H_
 #define MEMORY_MEMORY_BROKER_H_
@@ -83,8 +83,8 @@ class MemoryBroker : public Broker {
   std::unique_ptr<DeadLetters> dead_letters_;
 };
 
-// For register.cc: reads `options.url` and `options.native`. InvalidArgument: neither memory:// nor memory:NAME, or an
-// unknown native option.
+// For register.cc: reads `options.url` and `options.native`. InvalidArgument: neither memory:// nor memory://NAME, or
+// an unknown native option.
 absl::StatusOr<std::unique_ptr<Broker>> MakeMemoryBroker(const BrokerOptions& options);
 
 }  // namespace messaging

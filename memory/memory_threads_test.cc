@@ -149,9 +149,9 @@ TEST(MemoryThreads, NothingIsDeliveredAfterStopFetching) {
 
 TEST(MemoryThreads, BrokersOfOneNameMeet) {
   auto make = [](std::string url) { return MakeMemoryBroker({.url = std::move(url)}).value(); };
-  const auto a = make("memory:meet");
+  const auto a = make("memory://meet");
   const auto b = make("memory://meet");
-  const auto apart = make("memory:other");
+  const auto apart = make("memory://other");
   const auto unnamed = make("memory://");
   TestMember with_a = Join(*a, "t", "g");
   TestMember with_other = Join(*apart, "t", "g");
@@ -166,6 +166,7 @@ TEST(MemoryThreads, BrokersOfOneNameMeet) {
 
 TEST(MemoryThreads, WrongUrlAndOptionsAreRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(MakeMemoryBroker({.url = "sqlite:///x"}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(MakeMemoryBroker({.url = "memory:x"}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(MakeMemoryBroker({.native = {{"max_byte", "1"}}}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(MakeMemoryBroker({.native = {{"max_bytes", "many"}}}).status()));
   const auto broker = MakeMemoryBroker({.native = {{"max_message_bytes", "7"}}});

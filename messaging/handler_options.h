@@ -62,8 +62,8 @@ struct HandlerOptions {
   std::vector<absl::StatusCode> permanent = {absl::StatusCode::kInvalidArgument, absl::StatusCode::kOutOfRange,
                                              absl::StatusCode::kUnimplemented, absl::StatusCode::kDataLoss};
   Validator validate;  // Or a function Validate(const T&) beside the type T, found by argument-dependent lookup.
-  // A deadline that the handler sees (Received::deadline) and should keep: nothing interrupts it, an outcome that comes later
-  // counts all the same, and is logged. Infinite: none.
+  // A deadline that the handler sees (Received::deadline) and should keep: nothing interrupts it, an outcome that comes
+  // later counts all the same, and is logged. Infinite: none.
   absl::Duration timeout = absl::InfiniteDuration();
 
   // How fast.

@@ -8,6 +8,7 @@ def _impl(ctx):
     args = ctx.actions.args()
     args.add_all(["-std=c++20", "-fsyntax-only", "-fno-diagnostics-color", "-fno-diagnostics-show-caret", "-iquote", "."])
     args.add("-iquote", ctx.bin_dir.path)
+    args.add_all(ctx.attr.defines, before_each = "-D")
     for c in contexts:
         args.add_all(c.defines, before_each = "-D")
         args.add_all(c.quote_includes, before_each = "-iquote")
@@ -43,6 +44,7 @@ compile_error_test = rule(
     test = True,
     attrs = {
         "src": attr.label(allow_single_file = [".cc"], mandatory = True),
+        "defines": attr.string_list(doc = "What chooses the mistake, where one file holds several."),
         "deps": attr.label_list(providers = [CcInfo]),
         "error": attr.string(mandatory = True, doc = "Part of one line of the compiler's that has 'error: ' in it."),
         "max_errors": attr.int(default = 0, doc = "With more lines than this the test fails; 0: any number."),

@@ -39,6 +39,9 @@ absl::Status CheckOptions(const Handler& handler) {
     return error("backoff: factor under 1 or jitter negative");
   if (options.concurrency < 0) return error("concurrency is negative");
   if (options.timeout <= absl::ZeroDuration()) return error("timeout is not positive");
+  if (options.validate && options.validate.type() != handler.message) {
+    return error(absl::StrCat("validate checks another type than its message, ", handler.message_type));
+  }
   if (handler.is_batch && options.batch.max == 0) return error("batch.max is 0");
   if (handler.is_batch && options.order == Order::kPerKeyStrict) {
     return error("order per key across retries is not for batches: use Order::kPerKey, or handle single messages");

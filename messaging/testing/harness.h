@@ -22,7 +22,7 @@
 // while the harness lives; the next RunUntilIdle deals with the outcome. All else is for one thread.
 //
 // A handler that sends through GetProducer() is tested by a harness with a name, and
-// Configure({.url = "memory:NAME"}) after it was made (link //memory).
+// Configure({.url = "memory://NAME"}) after it was made (link //memory).
 #ifndef MESSAGING_TESTING_HARNESS_H_
 #define MESSAGING_TESTING_HARNESS_H_
 

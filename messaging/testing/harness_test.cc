@@ -333,7 +333,7 @@ TEST(TestHarness, TakesAllRegisteredHandlersByDefault) {
 TEST(TestHarness, OthersSendThroughABrokerOfItsName) {
   FlakyHandler flaky;
   TestHarness harness({.handlers = {flaky.As("h", {.topics = {"t"}})}, .name = "harness"});
-  const auto other = MakeMemoryBroker({.url = "memory:harness"}).value();
+  const auto other = MakeMemoryBroker({.url = "memory://harness"}).value();
   Producer producer(other.get(), {}, nullptr);
   EXPECT_TRUE(producer.Send("t", std::string("x")).Wait().ok());
   harness.RunUntilIdle();
