@@ -1,8 +1,10 @@
 #include "messaging/provide.h"
 
+#include <atomic>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -105,6 +107,23 @@ TEST(Provide, AFactoryForTheProcessIsCalledOnceForAllLanes) {
   Scope process(providers, Lifetime::kProcess, nullptr);
   Scope one(providers, Lifetime::kLane, &process), two(providers, Lifetime::kLane, &process);
   EXPECT_EQ(*one.Get<Database>(), *two.Get<Database>());
+  EXPECT_EQ(made, 1);
+}
+
+TEST(Provide, LanesMayAskForTheProcesssObjectsAtOnce) {
+  std::atomic<int> made = 0;
+  Providers providers;
+  providers.Provide<Database>([&made] { return Database(++made); });
+  providers.Provide<Cache>([](Database& db) { return Cache{&db}; });
+  Scope process(providers, Lifetime::kProcess, nullptr);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      Scope lane(providers, Lifetime::kLane, &process);
+      EXPECT_EQ((*lane.Get<Cache>())->db->id, 1);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(made, 1);
 }
 
