@@ -23,7 +23,10 @@ void Member::Join() {
     topics_.push_back({&group, plan.ordered || plan.strict});
     group.members().push_back(this);
   }
-  store_->members.push_back(weak_from_this());
+  auto& members = store_->members;
+  members.erase(std::remove_if(members.begin(), members.end(), [](const auto& weak) { return weak.expired(); }),
+                members.end());
+  members.push_back(weak_from_this());
 }
 
 absl::Status Member::Start() {

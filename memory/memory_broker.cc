@@ -51,9 +51,7 @@ absl::Status Down() { return absl::UnavailableError("the memory broker is paused
 std::vector<std::shared_ptr<Member>> Members(Store& store) {
   std::vector<std::shared_ptr<Member>> members;
   absl::MutexLock lock(&store.mutex);
-  auto& known = store.members;
-  known.erase(std::remove_if(known.begin(), known.end(), [](const auto& weak) { return weak.expired(); }), known.end());
-  for (const auto& weak : known) {
+  for (const auto& weak : store.members) {
     if (auto member = weak.lock()) members.push_back(std::move(member));
   }
   return members;
