@@ -1,0 +1,87 @@
+#include "sqlite/member.h"
+
+#include <utility>
+
+#include "sqlite/batch.h"
+#include "sqlite/loop.h"
+
+namespace messaging::sqlite {
+namespace {
+
+// Joining waits for other processes' transactions, but not for ever.
+constexpr absl::Duration kJoinLimit = absl::Seconds(30);
+
+}  // namespace
+
+absl::Status Member::Start() {
+  if (absl::Status joined = loop_->Join(shared_from_this()); !joined.ok()) return joined;
+  {
+    absl::MutexLock lock(&delivering_);
+    fetching_ = true;
+  }
+  Wake();
+  return absl::OkStatus();
+}
+
+void Member::Settle(std::vector<Settlement> batch) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!left_) {
+      verdicts_.insert(verdicts_.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+      batch.clear();
+    }
+  }
+  if (batch.empty()) return loop_->Notify();
+  for (Settlement& settlement : batch) {  // Too late: what it held went back when it left.
+    settlement.status = absl::CancelledError("the subscription is closed");
+    Batch::Free(static_cast<WorkRecord*>(settlement.delivery.Take()));
+  }
+  sink_->Settled(std::move(batch));
+}
+
+void Member::Wake() {
+  {
+    absl::MutexLock lock(&mutex_);
+    wanted_ = true;
+  }
+  loop_->Notify();
+}
+
+void Member::StopFetching() {
+  absl::MutexLock lock(&delivering_);
+  fetching_ = false;
+}
+
+absl::Status Member::Close(absl::Time deadline) {
+  StopFetching();
+  return loop_->Leave(shared_from_this(), deadline);
+}
+
+absl::StatusOr<int64_t> Member::Backlog() {
+  int64_t messages = 0;
+  absl::Status counted = loop_->Run(
+      [&](Store& store) -> absl::Status {
+        messages = 0;
+        for (const Topic& topic : topics_) {
+          absl::StatusOr<int64_t> backlog = store.Backlog(group_, topic.id, loop_->Now());
+          if (!backlog.ok()) return backlog.status();
+          messages += *backlog;
+        }
+        return absl::OkStatus();
+      },
+      absl::Now() + kJoinLimit);
+  if (!counted.ok()) return counted;
+  return messages;
+}
+
+void Member::Drop(Record* record) {
+  auto* mine = static_cast<WorkRecord*>(record);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!left_) dropped_.push_back(mine->work);
+  }
+  Batch::Free(mine);
+  loop_->Notify();
+}
+
+}  // namespace messaging::sqlite

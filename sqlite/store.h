@@ -1,0 +1,105 @@
+// What the driver does to the tables (schema.h), as functions with a name each. No thread, no clock: times are handed
+// in.
+#ifndef SQLITE_STORE_H_
+#define SQLITE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "messaging/broker/dead_letters.h"
+#include "messaging/broker/delivery.h"
+#include "messaging/message.h"
+#include "messaging/start_at.h"
+#include "sqlite/batch.h"
+#include "sqlite/database.h"
+
+namespace messaging::sqlite {
+
+struct StoreOptions {
+  std::string path;
+  bool full_sync = true;
+  absl::Duration busy = absl::Seconds(2);
+};
+
+// One thread at a time. All but Open, Begin and Rollback run inside a transaction.
+class Store {
+ public:
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const StoreOptions& options);
+
+  absl::Status Begin();  // For writing. Unavailable: another process has been writing for longer than `busy`.
+  absl::Status Commit();
+  void Rollback();
+  absl::StatusOr<int64_t> DataVersion() { return database_->DataVersion(); }
+
+  absl::StatusOr<int64_t> Topic(const std::string& name);
+  absl::StatusOr<int64_t> Group(const std::string& name);
+  // Its number in the order of sending.
+  absl::StatusOr<int64_t> Append(const Message& message, absl::Time now);
+
+  // A group's place in a topic; made when it is new.
+  absl::Status Join(int64_t group, int64_t topic, StartAt start_at);
+  absl::StatusOr<int64_t> AddMember(int64_t group, const std::string& name);
+  absl::StatusOr<std::vector<int64_t>> Members();
+  // Gives back what the member has in hand. Unclean: as suspects.
+  absl::Status RemoveMember(int64_t member, bool clean);
+  absl::StatusOr<int64_t> Backlog(int64_t group, int64_t topic, absl::Time now);
+
+  struct FetchRequest {
+    int64_t group = 0;
+    int64_t topic = 0;
+    std::string_view name;  // The topic's; lives as long as the records.
+    int64_t member = 0;
+    bool ordered = true;
+    size_t messages = 0;
+    size_t bytes = 0;
+  };
+  // Adds what the member may have now to `batch`, oldest first. A key is in one member's hands at a time: what may not
+  // be had yet waits, and nothing overtakes it.
+  absl::Status Fetch(const FetchRequest& request, absl::Time now, Batch& batch);
+  // When a waiting message of the group comes due; InfiniteFuture: none.
+  absl::StatusOr<absl::Time> NextDue(int64_t group, int64_t topic, absl::Time now);
+
+  // Verdicts. False: the row is no longer the member's; nothing was done.
+  absl::StatusOr<bool> Ack(int64_t work, int64_t member, const std::vector<Copy>* copies, absl::Time now);
+  absl::StatusOr<bool> Release(int64_t work, int64_t member);
+  absl::StatusOr<bool> NoteAttempts(int64_t work, int64_t member, const Copy& begin, absl::Time now);
+
+  // Deletes up to `limit` messages that were stored before `before` and that every group has done with.
+  absl::Status Clean(absl::Time before, int64_t limit);
+
+  absl::Status ListDead(const DeadLetterFilter& filter, const std::function<bool(const DeadLetter&)>& visit);
+  absl::StatusOr<int64_t> ReplayDead(const DeadLetterFilter& filter, absl::Time now);
+  absl::StatusOr<int64_t> PurgeDead(const DeadLetterFilter& filter);
+
+ private:
+  explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  // Prepared once; by its text.
+  absl::StatusOr<Statement*> Prepared(std::string_view sql);
+  absl::StatusOr<int64_t> NameId(std::map<std::string, int64_t>& known, std::string_view table,
+                                 const std::string& name);
+  absl::Status StoreCopy(int64_t work, int64_t member, const Copy& copy, absl::Time now);
+  absl::StatusOr<bool> HasOtherMembers(int64_t group, int64_t member);
+  absl::StatusOr<std::vector<int64_t>> DeadIds(const DeadLetterFilter& filter);
+
+  std::unique_ptr<Database> database_;
+  std::map<std::string_view, Statement> statements_;  // By literals.
+  std::map<std::string, int64_t> topics_;
+  std::map<std::string, int64_t> groups_;
+};
+
+// Names and values, any bytes, with their lengths.
+std::string EncodeHeaders(const std::vector<Header>& headers);
+// False: not what EncodeHeaders wrote; what could be read is there.
+bool DecodeHeaders(std::string_view bytes, std::vector<HeaderView>& headers);
+
+}  // namespace messaging::sqlite
+
+#endif  // SQLITE_STORE_H_
