@@ -103,42 +103,42 @@ Outgoing::Result Store::Append(const Message& message) {
   return Receipt{.id = message.id, .position = position};
 }
 
-std::optional<Outgoing::Result> Store::Accept(const OutgoingPtr& message, const void* broker) {
+void Store::Accept(OutgoingPtr message, const void* broker, Answers& answers) {
   if (faults.fail_publishes > 0) {
     --faults.fail_publishes;
-    return faults.publish_status;
+    answers.emplace_back(std::move(message), faults.publish_status);
+    return;
   }
   Outgoing::Result result = Append(message->message());
   if (result.ok() && faults.drop_answers > 0) {
     --faults.drop_answers;
-    Await({.outgoing = message, .broker = broker, .stored = true});
-    return std::nullopt;
+    return Await({.outgoing = std::move(message), .broker = broker, .stored = true});
   }
   if (faults.delay > absl::ZeroDuration()) {
-    Await({.outgoing = message,
-           .broker = broker,
-           .due = Now() + faults.delay,
-           .answer = std::move(result),
-           .stored = true});
-    return std::nullopt;
+    return Await({.outgoing = std::move(message),
+                  .broker = broker,
+                  .due = Now() + faults.delay,
+                  .answer = std::move(result),
+                  .stored = true});
   }
-  return result;
+  answers.emplace_back(std::move(message), std::move(result));
 }
 
 void Store::Publish(OutgoingPtr message, const void* broker) {
-  std::optional<Outgoing::Result> result;
+  Answers answers;
   {
     absl::MutexLock lock(&mutex);
-    if (faults.paused) {
+    if (faults.paused || unstored_ > 0) {
       Await({.outgoing = std::move(message), .broker = broker});
-    } else {
-      result = Accept(message, broker);
+      return;
     }
+    Accept(std::move(message), broker, answers);
   }
-  if (result) message->Complete(*std::move(result));
+  for (auto& [outgoing, result] : answers) outgoing->Complete(std::move(result));
 }
 
 void Store::Await(Pending pending) {
+  if (!pending.stored) ++unstored_;
   pending_.push_back(std::move(pending));
   if (simulated()) return;
   if (!answering_.joinable()) answering_ = std::thread([this] { RunAnswers(); });
@@ -161,6 +161,7 @@ bool Store::Answer(absl::Time now) {
       if (pending.due <= now && pending.answer) {
         answers.emplace_back(std::move(pending.outgoing), *std::move(pending.answer));
       } else if (pending.outgoing->deadline() <= now) {
+        if (!pending.stored) --unstored_;
         answers.emplace_back(std::move(pending.outgoing), Unknown("no answer within the deadline"));
       } else {
         later.push_back(std::move(pending));
@@ -197,6 +198,7 @@ void Store::Forsake(const void* broker) {
         others.push_back(std::move(pending));
         continue;
       }
+      if (!pending.stored) --unstored_;
       answers.emplace_back(std::move(pending.outgoing), Unknown("the broker was closed"));
     }
     pending_ = std::move(others);
@@ -214,8 +216,8 @@ void Store::Resume() {
       if (pending.stored) {
         pending_.push_back(std::move(pending));
       } else {
-        auto result = Accept(pending.outgoing, pending.broker);
-        if (result) answers.emplace_back(std::move(pending.outgoing), *std::move(result));
+        --unstored_;
+        Accept(std::move(pending.outgoing), pending.broker, answers);
       }
     }
     for (auto& weak : members) {

@@ -104,9 +104,8 @@ class Store {
 
   TopicState& State(std::string_view topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   Outgoing::Result Append(const Message& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  // Stores it. Its answer; none: that comes later, or never.
-  std::optional<Outgoing::Result> Accept(const OutgoingPtr& message, const void* broker)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Stores it; an answer that is due now goes to `answers`.
+  void Accept(OutgoingPtr message, const void* broker, Answers& answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Await(Pending pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void RunAnswers();
 
@@ -115,6 +114,7 @@ class Store {
   absl::flat_hash_map<std::string, std::unique_ptr<TopicState>> topics_ ABSL_GUARDED_BY(mutex);
   absl::flat_hash_map<const TopicLog*, TopicState*> states_ ABSL_GUARDED_BY(mutex);
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mutex);
+  size_t unstored_ ABSL_GUARDED_BY(mutex) = 0;
   int64_t next_number_ ABSL_GUARDED_BY(mutex) = 0;
   bool ending_ ABSL_GUARDED_BY(mutex) = false;
   absl::CondVar pending_changed_;
