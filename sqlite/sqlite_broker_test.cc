@@ -286,22 +286,23 @@ TEST_F(SqliteBrokerTest, ADeadProcessMessagesAreTakenOverAtOnceAsSuspects) {
 }
 
 TEST_F(SqliteBrokerTest, AnotherProcessIsWokenBySends) {
-  auto consumer = Open();
-  auto member = Join(*consumer);
   int go[2];
   ASSERT_EQ(pipe(go), 0);
-  const pid_t child = fork();
+  const pid_t child = fork();  // Before this process has threads.
   if (child == 0) {
-    auto broker = MakeSqliteBroker({.path = path_});
     char byte;
+    std::unique_ptr<Broker> broker;
     for (int i = 0; i < 20; ++i) {
       if (read(go[0], &byte, 1) != 1) _exit(1);
+      if (broker == nullptr) broker = *MakeSqliteBroker({.path = path_});
       OutgoingPtr message = Message1(absl::StrCat(absl::ToUnixMicros(absl::Now())));
-      (*broker)->Publish(message);
+      broker->Publish(message);
       message->WaitUntil(absl::Now() + kLimit);
     }
     _exit(0);
   }
+  auto consumer = Open();
+  auto member = Join(*consumer);
   std::vector<absl::Duration> latencies;
   for (int i = 0; i < 20; ++i) {
     ASSERT_EQ(write(go[1], "g", 1), 1);
