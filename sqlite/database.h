@@ -32,7 +32,9 @@ class Statement {
   Statement& Bind(int at, int64_t value);
   Statement& Bind(int at, std::string_view blob);  // The bytes must live until Reset.
   Statement& BindNull(int at);
-  Statement& BindOptional(int at, std::optional<std::string_view> blob) { return blob ? Bind(at, *blob) : BindNull(at); }
+  Statement& BindOptional(int at, std::optional<std::string_view> blob) {
+    return blob ? Bind(at, *blob) : BindNull(at);
+  }
   // True: there is a row. Errors reset the statement.
   absl::StatusOr<bool> Step();
   void Reset();

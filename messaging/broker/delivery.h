@@ -62,8 +62,9 @@ class Delivery {
                         Failure failure) &&;  // Again, for failure.handler, after at least `delay`.
   Settlement DeadLetter(Failure failure) &&;  // Kept, with why.
   Settlement Release() &&;                    // Back to the broker: no attempt counted, at once.
-  // Not a verdict: note durably that `attempts` attempts of `handler` have started, and that the next may not begin before
-  // `wait` has passed (Record::not_before, should it be delivered again). The delivery comes back with the answer.
+  // Not a verdict: note durably that `attempts` attempts of `handler` have started, and that the next may not begin
+  // before `wait` has passed (Record::not_before, should it be delivered again). The delivery comes back with the
+  // answer.
   Settlement Begin(std::string handler, int attempts, absl::Duration wait = absl::ZeroDuration()) &&;
 
  private:

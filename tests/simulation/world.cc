@@ -36,7 +36,7 @@ struct Member {
   std::unique_ptr<Engine> engine;
   int idle_workers = 0;
   bool stopping = false;
-  absl::Time timer = absl::InfinitePast();  // When it will be pumped by itself.
+  absl::Time timer = absl::InfinitePast();               // When it will be pumped by itself.
   std::map<Engine::Task*, std::pair<int, int>> running;  // (message, handler)
   std::set<std::pair<int, int>> unsettled;               // Ended here; the broker has not applied the verdict.
 };
@@ -320,7 +320,8 @@ absl::Status World::EndTask(Member& member, Engine::Task* task, bool* rejected) 
       *rejected = true;
       break;
   }
-  if (status.ok() && member.stopping && !handlers_[handler].is_batch && Chance(0.1)) status = absl::CancelledError("stopping");
+  if (status.ok() && member.stopping && !handlers_[handler].is_batch && Chance(0.1))
+    status = absl::CancelledError("stopping");
   Trace("end ", message, " ", handlers_[handler].name, " ", status.ToString());
   checker_->End(message, handler, status, now_);
   return status;
