@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "sqlite3.h"
 
 namespace messaging::sqlite {
@@ -52,6 +53,17 @@ absl::Status StatusOf(sqlite3_stmt* statement, int code) {
   sqlite3* handle = sqlite3_db_handle(statement);
   const char* path = sqlite3_db_filename(handle, "main");
   return ToStatus(handle, code, path != nullptr ? path : "");
+}
+
+// Whoever opens a new file first turns it into a WAL database, and refuses others meanwhile without asking their busy
+// timeout.
+absl::Status SwitchToWal(Database& database, absl::Duration busy) {
+  const absl::Time limit = absl::Now() + busy;
+  while (true) {
+    absl::Status status = database.Execute("PRAGMA journal_mode=WAL");
+    if (!absl::IsUnavailable(status) || absl::Now() >= limit) return status;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
 }
 
 }  // namespace
@@ -124,9 +136,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   }
   std::unique_ptr<Database> database(new Database(handle, path));
   sqlite3_busy_timeout(handle, static_cast<int>(absl::ToInt64Milliseconds(busy)));
-  for (const char* sql :
-       {"PRAGMA journal_mode=WAL", full_sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-        "PRAGMA wal_autocheckpoint=4000", "PRAGMA cache_size=-2000", "PRAGMA temp_store=MEMORY"}) {
+  if (absl::Status status = SwitchToWal(*database, busy); !status.ok()) return status;
+  for (const char* sql : {full_sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                          "PRAGMA wal_autocheckpoint=4000", "PRAGMA cache_size=-2000", "PRAGMA temp_store=MEMORY"}) {
     if (absl::Status status = database->Execute(sql); !status.ok()) return status;
   }
   return database;
