@@ -331,9 +331,10 @@ absl::Status Loop::FetchFor(const std::shared_ptr<Member>& member, Round& round)
   if (room.messages == 0 || room.bytes == 0) return absl::OkStatus();  // Wake comes when there is room.
   const absl::Time now = Now();
   size_t left = std::min(room.messages, kMostFetched);
+  size_t bytes_left = room.bytes;
   auto batch = std::make_unique<Batch>();
   const size_t topics = member->topics_.size();
-  for (size_t i = 0; i < topics && left > 0; ++i) {
+  for (size_t i = 0; i < topics && left > 0 && bytes_left > 0; ++i) {
     const Member::Topic& topic = member->topics_[(member->first_topic_ + i) % topics];
     const size_t had = batch->records.size();
     absl::Status fetched = store_->Fetch({.group = member->group_,
@@ -342,16 +343,19 @@ absl::Status Loop::FetchFor(const std::shared_ptr<Member>& member, Round& round)
                                           .member = member->id_,
                                           .ordered = topic.ordered,
                                           .messages = left,
-                                          .bytes = room.bytes},
+                                          .bytes = bytes_left},
                                          now, *batch);
     if (!fetched.ok()) return fetched;
     left -= batch->records.size() - had;
+    for (size_t j = had; j < batch->records.size(); ++j) {
+      bytes_left -= std::min(bytes_left, batch->records[j].ByteSize());
+    }
     absl::StatusOr<absl::Time> due = store_->NextDue(member->group_, topic.id, now);
     if (!due.ok()) return due.status();
     next_due_ = std::min(next_due_, *due);
   }
   ++member->first_topic_;
-  if (left == 0) {  // There may be more.
+  if (left == 0 || bytes_left == 0) {  // There may be more.
     absl::MutexLock lock(&member->mutex_);
     member->wanted_ = true;
   }
@@ -430,7 +434,7 @@ void Loop::Sleep() {
   absl::Time until = Now() + kSafetyPoll;
   {
     absl::MutexLock lock(&mutex_);
-    if (!members_.empty()) until = std::min(until, next_due_);
+    if (!members_.empty()) until = std::min({until, next_due_, next_check_});
   }
   const messaging::sqlite::Wake::Event event = wake_->Wait(std::max(until - Now(), absl::ZeroDuration()));
   const absl::Time now = Now();
@@ -444,23 +448,21 @@ void Loop::Sleep() {
       look = true;
     }
   }
-  if (check) {
-    next_check_ = now + kSafetyPoll;
-    TakeOverFromDead();
-  }
+  // The first member of this process looks at once: who ended before it came told nobody here.
+  if (check && TakeOverFromDead()) next_check_ = now + kSafetyPoll;
   if (look) WantAll();
 }
 
 // Members whose process has ended: what they held is suspect, and free.
-void Loop::TakeOverFromDead() {
+bool Loop::TakeOverFromDead() {
   std::vector<int64_t> own;
   {
     absl::MutexLock lock(&mutex_);
-    if (members_.empty()) return;
+    if (members_.empty()) return false;
     for (const auto& member : members_) own.push_back(member->id_);
   }
   absl::StatusOr<std::vector<int64_t>> all = store_->Members();
-  if (!all.ok()) return;
+  if (!all.ok()) return true;
   for (int64_t member : *all) {
     if (std::find(own.begin(), own.end(), member) != own.end() || locks_->HeldElsewhere(member)) continue;
     absl::Status taken = InTransaction([&](Store& store) { return store.RemoveMember(member, /*clean=*/false); });
@@ -469,6 +471,7 @@ void Loop::TakeOverFromDead() {
     WantAll();
     wake_->TellOthers();
   }
+  return true;
 }
 
 void Loop::CleanSometimes() {

@@ -90,7 +90,7 @@ class Loop {
   void Deliver(Round& round);
   void Sleep();
   void WantAll();
-  void TakeOverFromDead();
+  bool TakeOverFromDead();
   void CleanSometimes();
   absl::Status InTransaction(const std::function<absl::Status(Store&)>& work);
 
