@@ -34,7 +34,6 @@ class Observer {
 
   // Gauges, told when they change by a batch.
   virtual void OnInFlight(size_t messages, size_t bytes) {}
-  // `lane`: a number of its own in its consumer; `waiting`: tasks in it that have not begun.
   virtual void OnLaneDepth(std::string_view handler, int lane, size_t waiting) {}
 
   // A driver's connection: `what` is one line for a person.

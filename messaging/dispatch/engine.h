@@ -126,7 +126,6 @@ class Engine {
   int RecordedAttempts(const Task& task) const;
   void SplitSuspect(Hold* hold, const std::vector<int>& targets);
   void Enqueue(Task* task, absl::Time now);
-  void TellDepth(const Lane& lane) const;
   Lane* LaneFor(const Task& task);
   void MakeReady(Lane* lane, absl::Time now);
   void SetTimer(Lane* lane, absl::Time due);

@@ -95,13 +95,7 @@ Engine::Lane* Engine::LaneFor(const Task& task) {
 void Engine::Enqueue(Task* task, absl::Time now) {
   task->lane = LaneFor(*task);
   task->lane->PushBack(task);
-  TellDepth(*task->lane);
   MakeReady(task->lane, now);
-}
-
-void Engine::TellDepth(const Lane& lane) const {
-  if (observer_ == nullptr) return;
-  observer_->OnLaneDepth(handlers_[lane.handler].name, static_cast<int>(lane.id), lane.depth);
 }
 
 // Puts the lane where Take finds it, if something of it may begin now; sets its timer if something may later.
@@ -164,7 +158,6 @@ bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
     taken = true;
   }
   if (!taken) return false;
-  TellDepth(*lane);
   work.handler = lane->handler;
   work.lanes.push_back(lane);
   lane->busy = lane->ordered;

@@ -340,38 +340,6 @@ TEST_F(EngineTest, RevokedRecordsAreNotSettled) {
   EXPECT_EQ(other->tasks[0]->record->key, "b");
 }
 
-TEST_F(EngineTest, ObserverIsToldOfLanesRetriesAndDeadLetters) {
-  struct Seen : Observer {
-    void OnLaneDepth(std::string_view handler, int lane, size_t waiting) override {
-      lines.push_back("lane of " + std::string(handler) + ": " + std::to_string(waiting));
-    }
-    void OnRetry(std::string_view handler, std::string_view topic, int attempts, absl::Duration delay) override {
-      lines.push_back("retry " + std::string(topic) + " after attempt " + std::to_string(attempts));
-    }
-    void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) override {
-      lines.push_back("dead " + std::string(why.message()));
-    }
-    std::vector<std::string> lines;
-  } seen;
-  const HandlerOptions options{.topics = {"t"}};
-  Engine engine({{.name = "h", .options = &options}}, 1, {}, 1, &seen);
-  std::vector<Delivery> batch;
-  batch.push_back(source_.Make("a"));
-  batch.push_back(source_.Make("a"));
-  engine.Offer(0, std::move(batch), now_);
-  auto work = engine.Take(now_);
-  std::vector<Engine::Outcome> outcomes(1);
-  outcomes[0].status = absl::UnavailableError("down");
-  engine.Finish(*work, outcomes, absl::Microseconds(1), now_);
-  work = engine.Take(now_);
-  outcomes[0].status = absl::DataLossError("gone");
-  engine.Finish(*work, outcomes, absl::Microseconds(1), now_);
-  EXPECT_EQ(seen.lines, (std::vector<std::string>{"lane of h: 1", "lane of h: 2", "lane of h: 1",
-                                                  "retry t after attempt 1", "lane of h: 0", "dead gone"}));
-  engine_ = nullptr;
-  engine.Abandon();
-}
-
 TEST_F(EngineTest, QuickHandlersGetMoreAtOnce) {
   Make({{}});
   size_t most = 0;

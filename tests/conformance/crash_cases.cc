@@ -33,10 +33,11 @@ void KillAt(Bench& bench, const std::string& point) {
   }
   Worker last = processes.Start(processes.Options());
   ASSERT_TRUE(processes.AwaitAll());
-  last.Terminate();
-  const absl::StatusOr<int> code = last.Wait(Limit());
-  ASSERT_TRUE(code.ok()) << code.status();
-  EXPECT_EQ(*code, 0);
+  if (point == "after") {  // Handled already by the one that was killed, and now once more.
+    const std::string id = absl::StrCat("m", kills - 1, "-2");
+    EXPECT_TRUE(WaitUntil([&] { return processes.Count(Event::kHandled, id) >= 2; }, Limit(), kLedgerPoll));
+  }
+  processes.Stop(last);
   processes.NoteDeadLetters();
   const ledger::Report report = processes.Report();
   std::printf("%s: %s\n", point.c_str(), report.ToString().c_str());
@@ -48,15 +49,8 @@ void KillAt(Bench& bench, const std::string& point) {
   for (int i = 0; i < kills; ++i) {
     const std::string id = absl::StrCat("m", i, "-2");
     EXPECT_EQ(processes.Count(Event::kPoint, id), 1) << "killed there, and not again";
-    if (point == "before") {
-      EXPECT_EQ(processes.Count(Event::kHandled, id), 1);
-    }
-    if (point == "in") {
-      EXPECT_EQ(processes.Count(Event::kHandled, id), 1);
-    }
-    if (point == "after") {
-      EXPECT_EQ(processes.Count(Event::kHandled, id), 2) << "killed before its acknowledgement";
-    }
+    // The next consumer may be killed, at its own point, before it could acknowledge this one.
+    EXPECT_GE(processes.Count(Event::kHandled, id), point == "after" ? 2 : 1) << id;
   }
 }
 
@@ -81,8 +75,7 @@ void KillAtRandom(Bench& bench) {
     victim.Kill();
   }
   ASSERT_TRUE(processes.AwaitAll());
-  survivor.Terminate();
-  ASSERT_EQ(survivor.Wait(Limit()).value_or(-1), 0);
+  processes.Stop(survivor);
   processes.NoteDeadLetters();
   const ledger::Report report = processes.Report();
   std::printf("at random: %s\n", report.ToString().c_str());
@@ -116,8 +109,7 @@ void AMessageThatKillsItsProcess(Bench& bench) {
       },
       2 * Limit());
   ASSERT_TRUE(all) << processes.Report().ToString();
-  worker.Terminate();
-  EXPECT_EQ(worker.Wait(Limit()).value_or(-1), 0);
+  processes.Stop(worker);
   const ledger::Report report = processes.Report();
   EXPECT_TRUE(report.ok()) << report.ToString();
   const int begun = processes.Count(Event::kBegin, "poison");
@@ -157,8 +149,7 @@ void SuspectsAreHandledAlone(Bench& bench) {
   options.stop_point = "";
   Worker second = processes.Start(options);
   ASSERT_TRUE(processes.AwaitAll());
-  second.Terminate();
-  ASSERT_EQ(second.Wait(Limit()).value_or(-1), 0);
+  processes.Stop(second);
   // In the second process no call may overlap that of m3, which was certainly begun when the first was killed.
   int at_once = 0;
   bool with_suspect = false;
@@ -198,8 +189,7 @@ void RetriesSurviveAKill(Bench& bench) {
   }
   Worker last = processes.Start(options);
   ASSERT_TRUE(processes.AwaitAll());
-  last.Terminate();
-  EXPECT_EQ(last.Wait(Limit()).value_or(-1), 0);
+  processes.Stop(last);
   std::vector<Entry> begun;
   absl::Time ended;
   for (const Entry& entry : processes.Entries()) {

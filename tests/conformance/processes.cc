@@ -13,9 +13,6 @@ namespace {
 using ledger::Entry;
 using ledger::Event;
 
-// Reading a ledger costs more than looking at a variable.
-constexpr absl::Duration kPoll = absl::Milliseconds(10);
-
 ledger::Ledger OpenNew(const std::string& path) {
   unlink(path.c_str());
   absl::StatusOr<ledger::Ledger> ledger = ledger::Ledger::Open(path);
@@ -77,6 +74,14 @@ void Processes::NoteDeadLetters() {
   }
 }
 
+void Processes::Stop(Worker& worker) const {
+  EXPECT_TRUE(AwaitPoint("ready", "", worker.pid()));
+  worker.Terminate();
+  const absl::StatusOr<int> code = worker.Wait(Limit());
+  EXPECT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(code.value_or(0), 0);
+}
+
 std::vector<Entry> Processes::Entries() const {
   absl::StatusOr<ledger::Contents> contents = ledger::Read(path_);
   if (!contents.ok()) throw std::runtime_error(contents.status().ToString());
@@ -91,7 +96,7 @@ bool Processes::AwaitEntry(const std::function<bool(const Entry&)>& match, absl:
         }
         return false;
       },
-      limit, kPoll);
+      limit, kLedgerPoll);
 }
 
 bool Processes::AwaitPoint(std::string_view point, const std::string& id, pid_t pid, absl::Duration limit) const {
@@ -108,7 +113,7 @@ testing::AssertionResult Processes::AwaitAll(absl::Duration limit) {
         NoteDeadLetters();
         return Report().lost == 0;
       },
-      limit, kPoll);
+      limit, kLedgerPoll);
   if (all) return testing::AssertionSuccess();
   return testing::AssertionFailure() << Report().ToString();
 }

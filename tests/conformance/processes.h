@@ -19,6 +19,9 @@
 
 namespace messaging::conformance {
 
+// Reading a ledger costs more than looking at a variable.
+inline constexpr absl::Duration kLedgerPoll = absl::Milliseconds(10);
+
 class Processes {
  public:
   explicit Processes(Bench& bench);
@@ -26,6 +29,10 @@ class Processes {
   // For a consumer of this case's topic and group.
   WorkerOptions Options() const;
   Worker Start(const WorkerOptions& options) const { return Worker::Start(bench_.worker_path(), options); }
+
+  // Lets it drain: waits until it consumes (before, a signal would just end it), sends SIGTERM, and expects that it
+  // exits with zero.
+  void Stop(Worker& worker) const;
 
   // Sends from this process: "PREFIX<from>" and so on, kSent and the outcome in the ledger. Key by number, none where
   // `key` is null. All have to be accepted.
@@ -42,7 +49,6 @@ class Processes {
   bool AwaitPoint(std::string_view point, const std::string& id, pid_t pid, absl::Duration limit = Limit()) const;
   // Until each accepted message is handled or dead.
   testing::AssertionResult AwaitAll(absl::Duration limit = Limit());
-  Client& client() { return *client_; }
   int Count(ledger::Event event, const std::string& id) const;
 
  private:

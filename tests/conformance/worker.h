@@ -23,7 +23,7 @@ struct WorkerOptions {
   int max_retries = 3;
   absl::Duration retry_delay = absl::Milliseconds(50);
   absl::Duration drain_timeout = absl::Seconds(30);
-  absl::Duration slow;          // Each call takes so long.
+  absl::Duration slow;          // Each call, or send, takes so long.
   size_t max_messages = 2'000;  // In hand.
   size_t max_bytes = 64 << 20;
 
@@ -34,7 +34,8 @@ struct WorkerOptions {
   std::string fail_on;       // It fails for messages that begin so, each time.
   bool report_idle = false;  // Whenever all that was received is settled: kPoint "idle".
 
-  // Not zero: no consumer; sends so many messages "PREFIX<i>" of `size` bytes to the first topic, key i % keys.
+  // Not zero: no consumer; sends so many messages "PREFIX<i>" of `size` bytes to the first topic, key "PREFIX<i %
+  // keys>".
   int send = 0;
   std::string prefix;
   int keys = 0;

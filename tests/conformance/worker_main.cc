@@ -8,7 +8,6 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -102,16 +101,16 @@ absl::Status Handle(const Work& work, const Received& received, Transaction& tra
 
 absl::Status Send(Client& client) {
   const WorkerOptions& options = setting->options;
-  std::vector<Confirmation> confirmations;
   for (int i = 0; i < options.send; ++i) {
     std::string payload = absl::StrCat(options.prefix, i);
     const std::string id = payload;
     if (options.size > payload.size() + 1) payload += " " + std::string(options.size - payload.size() - 1, 'x');
+    absl::SleepFor(options.slow);
     SendOptions send = {.wait_for_room = options.wait_for_room};
-    if (options.keys > 0) send.key = absl::StrCat("key", i % options.keys);
+    if (options.keys > 0) send.key = absl::StrCat(options.prefix, i % options.keys);
     setting->ledger.Append({.event = Event::kSent, .id = id, .key = send.key.value_or(""), .sequence = i});
-    confirmations.push_back(client.producer().Send(options.topics.at(0), payload, std::move(send)));
-    confirmations.back().Then([id](const absl::StatusOr<Receipt>& receipt) {
+    const Confirmation sent = client.producer().Send(options.topics.at(0), payload, std::move(send));
+    sent.Then([id](const absl::StatusOr<Receipt>& receipt) {
       setting->ledger.Append({.event = receipt.ok()                         ? Event::kAccepted
                                        : IsUnknownOutcome(receipt.status()) ? Event::kUnknown
                                                                             : Event::kRefused,
