@@ -4,6 +4,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "sqlite3.h"
 
 namespace orders {
@@ -20,6 +22,26 @@ void Bind(sqlite3_stmt* statement, int at, const Value& value) {
   }
 }
 
+constexpr absl::Duration kPatience = absl::Seconds(10);
+
+// Asks again each millisecond: SQLite's own busy timeout waits longer and longer, and lets newcomers overtake.
+int AskAgain(void*, int times) {
+  absl::SleepFor(absl::Milliseconds(1));
+  return absl::Milliseconds(times) < kPatience ? 1 : 0;
+}
+
+// The first to open a file turns it into a WAL database, and refuses others meanwhile without asking their busy
+// timeout.
+int SwitchToWal(sqlite3* connection) {
+  const absl::Time limit = absl::Now() + kPatience;
+  int code;
+  while ((code = sqlite3_exec(connection, "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr)) == SQLITE_BUSY &&
+         absl::Now() < limit) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return code;
+}
+
 }  // namespace
 
 const char Database::kSchema[] = R"(
@@ -34,10 +56,11 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   const int code = sqlite3_open(path.c_str(), &connection);
   auto db = std::unique_ptr<Database>(new Database(connection));
   if (code != SQLITE_OK) return db->Error(path);
-  sqlite3_busy_timeout(connection, 10'000);
+  sqlite3_busy_handler(connection, AskAgain, nullptr);
+  if (SwitchToWal(connection) != SQLITE_OK) return db->Error(path);
   // NORMAL is enough against a killed process, not against power loss: then commits that were acknowledged could be
   // gone. FULL costs a disk flush each.
-  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", schema}) {
+  for (const char* sql : {"PRAGMA synchronous=NORMAL", schema}) {
     if (sqlite3_exec(connection, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return db->Error(path);
   }
   return db;

@@ -2,7 +2,11 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
@@ -63,6 +67,23 @@ TEST(Database, FailedStatementSaysWhyAndLeavesTheTransactionUsable) {
 TEST(Database, NumberWithoutARowIsNone) {
   auto db = *Database::Open(FreshPath("none"));
   EXPECT_EQ(*db->Number("SELECT total FROM orders WHERE order_id = ?", {9}), std::nullopt);
+}
+
+TEST(Database, ManyMayMakeAndOpenTheSameFileAtOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string path = FreshPath("many");
+    std::vector<std::thread> threads;
+    std::atomic<int> opened = 0;
+    for (int i = 0; i < 8; ++i) {
+      threads.emplace_back([&] {
+        absl::StatusOr<std::unique_ptr<Database>> db = Database::Open(path);
+        EXPECT_TRUE(db.ok()) << db.status();
+        opened += db.ok() && (*db)->Begin().ok();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(opened, 8);
+  }
 }
 
 TEST(Database, PathThatCannotBeOpenedIsNamed) {

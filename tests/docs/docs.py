@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that the documents are true: each fenced block in them is compared with a file, or run.
 
-  docs.py [--root FILE] [--bin NAME=PATH]... DOCUMENT...
+  docs.py [--root FILE] [--bin NAME=PATH]... [DOCUMENT...]     without any: all of the tree
   docs.py --write DOCUMENT...     puts the files' text into the blocks, and runs nothing
 
 A comment in the line before a block says what it is:
@@ -216,12 +216,18 @@ def write(document):
         f.write("\n".join(lines))
 
 
+def all_documents():
+    for where, folders, names in os.walk("."):
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "bazel-")))
+        yield from sorted(os.path.relpath(os.path.join(where, name)) for name in names if name.endswith(".md"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--root", metavar="FILE", default="MODULE.bazel")
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("documents", nargs="+")
+    parser.add_argument("documents", nargs="*")
     options = parser.parse_args()
     if options.write:
         for document in options.documents:
@@ -233,7 +239,7 @@ def main():
             name, _, path = program.partition("=")
             os.symlink(os.path.realpath(path), os.path.join(programs, name))
         os.chdir(os.path.dirname(os.path.realpath(options.root)))
-        for document in options.documents:
+        for document in options.documents or all_documents():
             problems = check(document, programs)
             print(f"{document}: {'; '.join(problems) if problems else 'as it says'}")
             failed += len(problems)
