@@ -130,7 +130,10 @@ class Demo:
         for topic, sender in self.senders.items():
             code, expected = sender.wait(PATIENCE), self.expected_code(topic)
             self.progress.clear()
-            say(f"  core send {topic}: " + "\n    ".join(self.log_of(topic + ".log").strip().splitlines()))
+            *told, summary = self.log_of(topic + ".log").strip().splitlines() or [""]
+            say(f"  core send {topic}: {summary}")
+            if told:
+                say(f"    the first of them: {told[0].split(self.folder + os.sep)[-1]}")
             if code != expected:
                 raise SystemExit(f"core send {topic} ended with exit code {code}, not {expected}")
 
@@ -221,7 +224,7 @@ def build(broker):
     started = time.monotonic()
     say("Building the example and `core` ...")
     targets = {"orders": "//examples/orders", "core": "//cli:core"}
-    code = subprocess.call([run_tests.BAZEL, "build", *run_tests.PLAIN, "--//:broker=" + broker, *targets.values()],
+    code = subprocess.call([run_tests.BAZEL, "build", *run_tests.PLAIN, "--ui_event_filters=-info", "--//:broker=" + broker, *targets.values()],
                            cwd=run_tests.TREE, stdin=subprocess.DEVNULL)
     if code:
         raise SystemExit("the build failed")
@@ -249,6 +252,8 @@ def main():
             demo = Demo(folder, url, programs, orders)
             stack.callback(demo.end)
             wrong = run(demo, orders)
+    except KeyboardInterrupt:
+        wrong = ["interrupted"]
     except SystemExit as end:
         if not isinstance(end.code, str):
             raise
@@ -261,7 +266,7 @@ def main():
     for line in wrong[:20]:
         say("  " + line)
     if wrong:
-        say(f"FAIL: {len(wrong)} things are not as they have to be")
+        say("FAIL: not as it has to be, see above")
     else:
         say(f"PASS: every one of the {options.orders} orders is in the databases as it was sent, none twice, and what could "
             f"not be handled is a dead letter ({time.monotonic() - started:.0f} s)")
