@@ -5,7 +5,8 @@
 namespace messaging::cli {
 
 // While it lives the first of the two signals makes fd() readable for good, and the next one ends the process at once
-// with exit code 128 + its number. One at a time in a process.
+// with exit code 128 + its number. One that comes within 20 ms of the first is taken for the same request, as
+// timeout(1) and others signal both a process and its group. One at a time in a process.
 class StopSignals {
  public:
   StopSignals();

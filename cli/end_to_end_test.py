@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""The program as a process, over the SQLite broker: what it prints, its exit codes, and that nothing is lost."""
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CORE, UNPROVIDED, TWICE, STUCK = sys.argv[1:5]
+LIMIT = 60  # seconds, for each test
+
+
+class EndToEnd(unittest.TestCase):
+    def setUp(self):
+        signal.signal(signal.SIGALRM, self._too_long)
+        signal.alarm(LIMIT)
+        self.addCleanup(signal.alarm, 0)
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        self.path = os.path.join(self._folder.name, "messages.db")
+        self.url = "sqlite://" + self.path
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("MESSAGING_", "REDIS", "RABBIT", "KAFKA"))}
+        self.environment["MESSAGING_URL"] = self.url
+
+    @staticmethod
+    def _too_long(number, frame):
+        raise TimeoutError(f"not done after {LIMIT} s")
+
+    def run_core(self, *arguments, program=CORE, text=None, **options):
+        options.setdefault("stdin", subprocess.DEVNULL) if text is None else None
+        return subprocess.run([program, *arguments], env=self.environment, input=text, text=True, timeout=LIMIT,
+                              check=False, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+
+    def start(self, *arguments, program=CORE, **options):
+        process = subprocess.Popen([program, *arguments], env=self.environment, text=True,
+                                   **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+                                      **options})
+        self.addCleanup(process.stdout.close) if process.stdout else None
+        self.addCleanup(process.stderr.close) if process.stderr else None
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def send(self, topic, *lines):
+        done = self.run_core("send", topic, "-", text="".join(line + "\n" for line in lines))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def consume(self, topic, count):
+        """Prints `count` messages, is stopped by SIGTERM: the payloads."""
+        process = self.start("consumer", "--topic", topic)
+        lines = [json.loads(process.stdout.readline()) for _ in range(count)]
+        process.send_signal(signal.SIGTERM)
+        rest, err = process.communicate(timeout=LIMIT)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(rest, "")
+        return [line["payload"] for line in lines]
+
+    def check_refused(self, done, code, *said):
+        """One line on standard error, with `said` in it, and nothing on standard output."""
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for part in said:
+            self.assertIn(part, done.stderr)
+        self.assertFalse(done.stdout)
+
+    # The main way.
+
+    def test_what_is_sent_is_printed_and_sigterm_drains(self):
+        self.send("orders.created", '{"n": 1}', '{"n": 2}')
+        self.assertEqual(self.consume("orders.created", 2), [{"n": 1}, {"n": 2}])
+        self.send("orders.created", '{"n": 3}')
+        self.assertEqual(self.consume("orders.created", 1), [{"n": 3}])  # The first two were acknowledged.
+
+    def test_consumer_that_runs_gets_what_is_sent_by_another_process(self):
+        consumer = self.start("consumer", "--topic", "t")
+        for n in range(5):
+            self.send("t", json.dumps({"n": n}))
+            self.assertEqual(json.loads(consumer.stdout.readline())["payload"], {"n": n})
+        consumer.send_signal(signal.SIGINT)
+        self.assertEqual(consumer.wait(LIMIT), 0)
+
+    def test_start_names_broker_url_group_and_backlog(self):
+        self.send("t", "1", "2", "3")
+        consumer = self.start("consumer", "--topic", "t", "--group", "readers")
+        self.assertEqual(consumer.stderr.readline(), f"core: broker sqlite, {self.url}, group readers\n")
+        lines = []
+        while not lines or "consuming" not in lines[-1]:
+            lines.append(consumer.stderr.readline())
+        self.assertIn("core: t: print\n", lines)
+        self.assertRegex(lines[-1], r"^core: consuming; \d old messages? to come\n$")
+
+    def test_killed_consumer_loses_nothing(self):
+        self.send("t", *(str(n) for n in range(200)))
+        consumer = self.start("consumer", "--topic", "t")
+        seen = [json.loads(consumer.stdout.readline())["payload"] for _ in range(3)]
+        consumer.kill()
+        seen += [json.loads(line)["payload"] for line in consumer.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+        consumer.wait(LIMIT)
+        second = self.start("consumer", "--topic", "t")
+        while len(set(seen)) < 200:
+            seen.append(json.loads(second.stdout.readline())["payload"])
+        self.assertEqual(set(seen), set(range(200)))
+
+    # Standard streams that are closed.
+
+    def test_reader_that_goes_leaves_the_rest_unacknowledged(self):
+        self.send("t", *(json.dumps("x" * 1000 + str(n)) for n in range(500)))
+        consumer = self.start("consumer", "--topic", "t")
+        first = json.loads(consumer.stdout.readline())["payload"]
+        consumer.stdout.close()
+        self.assertEqual(consumer.wait(LIMIT), 6)
+        self.assertIn("core: standard output: was closed\n", consumer.stderr.read())
+        # What is in the pipe's buffer was printed; what was not comes again, in order, with none left out.
+        again = self.start("consumer", "--topic", "t")
+        rest = [json.loads(again.stdout.readline())["payload"]]
+        while not rest[-1].endswith("x499"):
+            rest.append(json.loads(again.stdout.readline())["payload"])
+        self.assertTrue(first.endswith("x0"))
+        self.assertEqual(rest, ["x" * 1000 + str(n) for n in range(500 - len(rest), 500)])
+        self.assertGreater(len(rest), 300)  # A pipe holds 64 KiB.
+
+    def test_full_disk_behind_standard_output_acknowledges_nothing(self):
+        self.send("t", "1", "2")
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            consumer = self.run_core("consumer", "--topic", "t", stdout=full)
+        self.assertEqual(consumer.returncode, 6)
+        self.assertIn("core: standard output: No space left on device\n", consumer.stderr)
+        self.assertEqual(self.consume("t", 2), [1, 2])
+
+    def test_standard_output_closed_from_the_start(self):
+        self.send("t", "1")
+        done = subprocess.run(["/bin/sh", "-c", f"'{CORE}' consumer --topic t >&-"], env=self.environment, text=True,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("standard output: was closed", done.stderr)
+        self.assertEqual(self.consume("t", 1), [1])
+
+    def test_standard_input_closed_from_the_start(self):
+        done = subprocess.run(["/bin/sh", "-c", f"'{CORE}' send t - <&-"], env=self.environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "core: standard input: it was closed\n")
+        self.assertIn("sent 0 messages", done.stdout)
+
+    # Stopping.
+
+    def test_handler_that_does_not_return(self):
+        self.send("stuck", "1")
+        consumer = self.start("consumer", "--drain-timeout", "200ms", program=STUCK)
+        self.assertEqual(consumer.stdout.readline(), "began\n")
+        consumer.send_signal(signal.SIGTERM)
+        self.assertEqual(consumer.wait(LIMIT), 5)
+        self.assertIn("did not return within 200ms: Stick\n", consumer.stderr.read())
+        again = self.start("consumer", program=STUCK)
+        self.assertEqual(again.stdout.readline(), "began\n")  # It was not lost.
+
+    def test_second_signal_ends_at_once(self):
+        for second, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+            self.send("stuck", "1")
+            consumer = self.start("consumer", "--group", f"group{code}", program=STUCK)
+            self.assertEqual(consumer.stdout.readline(), "began\n")
+            consumer.send_signal(signal.SIGTERM)
+            while "stopping: up to 30s" not in consumer.stderr.readline():
+                pass
+            while consumer.poll() is None:  # One that comes at once is taken for the same request.
+                consumer.send_signal(second)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    consumer.wait(0.02)
+            self.assertEqual(consumer.returncode, code)
+
+    def test_signal_while_sending_stops_reading(self):
+        sender = self.start("send", "t", "-", stdin=subprocess.PIPE)
+        sender.stdin.write('{"n": 1}\n')
+        sender.stdin.flush()
+        consumer = self.start("consumer", "--topic", "t")
+        self.assertEqual(json.loads(consumer.stdout.readline())["payload"], {"n": 1})  # So the sender runs.
+        sender.send_signal(signal.SIGINT)
+        out, err = sender.communicate(timeout=LIMIT)
+        self.assertEqual(sender.returncode, 130, err)
+        self.assertIn("sent 1 message to t", out)
+
+    # Bad input.
+
+    def test_malformed_line_in_a_file(self):
+        path = os.path.join(self._folder.name, "orders.ndjson")
+        lines = ['{"n": %d}' % n for n in range(1, 1001)]
+        lines[499] = '{"n": 500'
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n".join(lines))
+        done = self.run_core("send", "t", "--file", path)
+        self.assertEqual(done.returncode, 4)
+        self.assertRegex(done.stderr, rf"^core: {path}: line 500: not JSON at byte \d+: [^\n]+\n$")
+        self.assertRegex(done.stdout, r"^sent 999 messages to t in [\d.]+ s \([\d,]+/s\); 1 malformed\n$")
+        self.assertEqual([p["n"] for p in self.consume("t", 999)], [n for n in range(1, 1001) if n != 500])
+
+    def test_unknown_and_unlinked_brokers(self):
+        self.check_refused(self.run_core("send", "t", "1", "--broker", "pigeon"), 3, "pigeon", "sqlite")
+        self.check_refused(self.run_core("send", "t", "1", "--url", "redis://user:hidden@host"), 3, "redis", "@core_messaging//redis")
+        self.assertNotIn("hidden", self.run_core("send", "t", "1", "--url", "redis://user:hidden@host").stderr)
+
+    def test_malformed_urls(self):
+        for url in ("messages.db", "sqlite:/x", "sqlite:///a b\n"):
+            self.check_refused(self.run_core("consumer", "--topic", "t", "--url", url), 3)
+
+    def test_broken_places_for_the_database(self):
+        missing = os.path.join(self._folder.name, "missing", "messages.db")
+        corrupt = os.path.join(self._folder.name, "corrupt.db")
+        with open(corrupt, "wb") as f:
+            f.write(b"this is no database, though it is longer than a header of one. " * 100)
+        for path in (missing, corrupt, self._folder.name, "/proc/messages.db"):
+            for command in (("send", "t", "1"), ("consumer", "--topic", "t"), ("deadletters", "list")):
+                done = self.run_core(*command, "--url", "sqlite://" + path)
+                self.assertIn(done.returncode, (1, 3), f"{command} {path}: {done.stderr}")
+                said = [line for line in done.stderr.splitlines() if path in line]
+                self.assertTrue(said, f"{command} {path}: {done.stderr}")
+        with open(corrupt, "rb") as f:
+            self.assertEqual(f.read(23), b"this is no database, th")  # Left as it was.
+
+    def test_full_disk(self):
+        self.send("t", "1")
+        limit = os.path.getsize(self.path) + 256 * 1024
+        line = json.dumps("x" * 10000)
+
+        def set_limit():
+            import resource
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        done = self.run_core("send", "t", "-", "--deadline", "2s", text=(line + "\n") * 300, preexec_fn=set_limit)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertRegex(done.stderr, r"standard input: lines? [\d, -]+ (refused|not known to be stored): ")
+        sent = int(done.stdout.split()[1])
+        self.assertGreater(sent, 0)
+        consumer = self.start("consumer", "--topic", "t")
+        for _ in range(sent + 1):  # What was accepted is there.
+            self.assertTrue(consumer.stdout.readline())
+
+    def test_unknown_flags_and_commands(self):
+        self.check_refused(self.run_core("consumer", "--topics", "t"), 2, "--topics", "--topic?")
+        self.check_refused(self.run_core("sned", "t", "1"), 2, "did you mean send?")
+
+    def test_no_handler(self):
+        self.check_refused(self.run_core("consumer"), 3, "no handlers are linked")
+        done = self.run_core("consumer", "--topic", "nothing", program=STUCK)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("no handler for topic nothing; there are handlers for stuck", done.stderr)
+
+    def test_type_not_provided(self):
+        done = self.run_core("consumer", program=UNPROVIDED)
+        self.assertEqual(done.returncode, 3)
+        wrong = [line for line in done.stderr.splitlines() if "Gateway" in line]
+        self.assertEqual(len(wrong), 2, done.stderr)  # A line for each handler.
+        self.assertIn("ChargePayment", wrong[0])
+        self.assertIn("RefundPayment", wrong[1])
+
+    def test_duplicate_handler_name(self):
+        done = self.run_core("consumer", program=TWICE)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("two handlers are called Handle: give one of them a .name of its own\n", done.stderr)
+
+    # Terminals.
+
+    def test_progress_is_shown_on_a_terminal_only(self):
+        lines = '{"n": 1}\n' * 5000
+        controller, terminal = pty.openpty()
+        sender = self.start("send", "t", "-", stdin=subprocess.PIPE, stderr=terminal)
+        os.close(terminal)
+        out, _ = sender.communicate(lines, timeout=LIMIT)
+        shown = os.read(controller, 65536).decode()
+        os.close(controller)
+        self.assertIn("sent 5,000 messages", out)
+        self.assertRegex(shown, r"[\d,]+ sent  [\d,]+/s")
+        self.assertEqual(self.run_core("send", "t", "-", text=lines).stderr, "")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
