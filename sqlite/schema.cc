@@ -41,6 +41,13 @@ absl::StatusOr<int64_t> Number(Database& database, const char* sql) {
   return *row ? statement->Int(0) : 0;
 }
 
+// Reads only, and a reader of a WAL waits for nobody.
+bool IsPrepared(Database& database) {
+  const absl::StatusOr<int64_t> application = Number(database, "PRAGMA application_id");
+  const absl::StatusOr<int64_t> version = Number(database, "PRAGMA user_version");
+  return application.ok() && version.ok() && *application == kApplicationId && *version == kVersion;
+}
+
 absl::Status Prepare(Database& database) {
   absl::StatusOr<int64_t> version = Number(database, "PRAGMA user_version");
   absl::StatusOr<int64_t> application = Number(database, "PRAGMA application_id");
@@ -66,6 +73,7 @@ absl::Status Prepare(Database& database) {
 }  // namespace
 
 absl::Status PrepareSchema(Database& database) {
+  if (IsPrepared(database)) return absl::OkStatus();
   // Several processes may come at once: the first makes the tables.
   if (absl::Status status = database.Execute("BEGIN IMMEDIATE"); !status.ok()) return status;
   absl::Status prepared = Prepare(database);

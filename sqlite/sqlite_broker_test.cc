@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "messaging/broker/testing/fake_sink.h"
 #include "messaging/outgoing.h"
+#include "sqlite/database.h"
 
 namespace messaging {
 namespace {
@@ -326,6 +327,16 @@ TEST_F(SqliteBrokerTest, FilesAreTheOwnersAlone) {
     ASSERT_EQ(stat((path_ + suffix).c_str(), &info), 0) << suffix;
     EXPECT_EQ(info.st_mode & 0777, 0600u) << suffix;
   }
+}
+
+TEST_F(SqliteBrokerTest, OpeningAndListingWaitForNoWriter) {
+  auto broker = Open();
+  ASSERT_TRUE(Send(*broker, "x").ok());
+  auto writer = sqlite::Database::Open(path_, true, absl::Seconds(10));
+  ASSERT_TRUE(writer.ok() && (*writer)->Execute("BEGIN IMMEDIATE").ok());
+  const auto visit = [](const DeadLetter&) { return true; };
+  EXPECT_EQ(broker->dead_letters().List({}, visit), absl::OkStatus());
+  EXPECT_EQ(MakeSqliteBroker({.path = path_}).status(), absl::OkStatus());
 }
 
 TEST_F(SqliteBrokerTest, WrongFilesAreToldWithNameAndCure) {
