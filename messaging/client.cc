@@ -51,6 +51,15 @@ std::string WithoutSecrets(const std::string& url) {
   return parsed.ok() ? parsed->Redacted() : "";
 }
 
+// A handler that never returned may still use both; the program is about to end anyway. Kept within reach, so that no
+// leak is found.
+void KeepForEver(std::unique_ptr<Dispatcher> dispatcher, std::unique_ptr<Broker> broker) {
+  static absl::Mutex mutex(absl::kConstInit);
+  absl::MutexLock lock(&mutex);
+  static auto* kept = new std::vector<std::pair<std::unique_ptr<Broker>, std::unique_ptr<Dispatcher>>>;
+  kept->emplace_back(std::move(broker), std::move(dispatcher));
+}
+
 }  // namespace
 
 class Client::Impl {
@@ -65,11 +74,7 @@ class Client::Impl {
   ~Impl() {
     (void)Stop();
     producer_.reset();
-    // A handler that never returned may still use both; the program is about to end anyway.
-    if (stuck_) {
-      (void)dispatcher_.release();
-      (void)broker_.release();
-    }
+    if (stuck_) KeepForEver(std::move(dispatcher_), std::move(broker_));
   }
 
   absl::Status Start(ConsumerOptions options);
