@@ -31,8 +31,7 @@ struct ConsumerOptions {
 
   // How fast, and how much it holds.
   int concurrency = 8;          // Workers (threads) and thereby calls at once. Each has its per-lane injected objects.
-  size_t max_messages = 1'000;  // In hand: received and not settled; past either the broker is not read. Also the most
-                                // that a crash repeats, each alone as a suspect.
+  size_t max_messages = 2'000;  // In hand: received and not settled. Past either the broker is not read.
   size_t max_bytes = 64 << 20;
 };
 

@@ -25,7 +25,7 @@ struct DispatcherOptions {
   std::string group;  // Of handlers that name none.
   absl::Duration drain_timeout = absl::Seconds(30);
   int concurrency = 8;  // Workers. Zero: no threads; the caller drives RunReady (tests).
-  size_t max_messages = 1'000;
+  size_t max_messages = 2'000;
   size_t max_bytes = 64 << 20;
   StartAt start_at = StartAt::kBeginning;
   const Clock* clock = &Clock::Steady();

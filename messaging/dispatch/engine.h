@@ -49,7 +49,7 @@ struct EngineHandler {
 };
 
 struct EngineLimits {
-  size_t max_messages = 1'000;  // In hand, over all subscriptions.
+  size_t max_messages = 2'000;  // In hand, over all subscriptions.
   size_t max_bytes = 64 << 20;
   int concurrency = 8;  // For handlers that name none.
 };

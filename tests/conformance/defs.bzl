@@ -35,7 +35,7 @@ def broker_conformance_test(name, srcs, broker, deps = [], several_processes = T
     """
     worker = name + "_worker"
     if several_processes:
-        conformance_worker(name = worker, broker = broker)
+        conformance_worker(name = worker, broker = broker, tags = kwargs.get("tags"))
         args = args + ["--worker=$(rootpath :{})".format(worker)]
         data = data + [":" + worker]
     cc_test(

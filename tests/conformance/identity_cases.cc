@@ -96,6 +96,65 @@ void StrictOrderGoesOnAfterADeadLetter(Bench& bench) {
   EXPECT_EQ(bench.AwaitDeadLetters(*client, 1).size(), 1u);
 }
 
+// The key's place is not forgotten when its consumer stops while the retry waits.
+void StrictOrderOutlivesItsConsumer(Bench& bench) {
+  Journal journal;
+  auto consume = [&] {
+    return bench.Consume(
+        {Recording("h", journal,
+                   {.topics = {bench.Topic()}, .retry_delay = absl::Milliseconds(300), .order = Order::kPerKeyStrict},
+                   [](const Received& received) {
+                     return received.payload() == "k0" ? FailTimes(2)(received) : absl::OkStatus();
+                   })});
+  };
+  auto first = consume();
+  bench.SendMany(*first, bench.Topic(), 4, "k", [](int) { return "k"; });
+  ASSERT_TRUE(journal.Await(1));
+  ASSERT_TRUE(first->Stop().ok());
+  auto second = consume();
+  ASSERT_TRUE(journal.Await(6));
+  EXPECT_EQ(journal.payloads(), (std::vector<std::string>{"k0", "k0", "k0", "k1", "k2", "k3"}));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(journal.all()[i].attempt, i + 1);
+}
+
+// A handler is told apart by its full name, and topics and groups may be as long as they may be, with any dots.
+void LongNames(Bench& bench) {
+  const std::string topic = bench.Topic() + std::string(120 - bench.Topic().size(), '.');
+  const std::string group_end = std::string(120 - bench.Group("").size(), '-');
+  Journal journal;
+  const HandlerOptions options = {.topics = {topic}, .max_retries = 1, .retry_delay = absl::Milliseconds(20)};
+  const std::string name(200, 'n');
+  auto client = bench.Consume(
+      {Recording(name + "1", journal, options, FailTimes(2)), Recording(name + "2", journal, options, FailTimes(1))},
+      group_end);
+  bench.Send(*client, topic, "m");
+  const auto letters = bench.AwaitDeadLetters(*client, 1, group_end, topic);
+  ASSERT_TRUE(journal.Await(4));
+  ASSERT_EQ(letters.size(), 1u);
+  EXPECT_EQ(letters[0].failure.handler, name + "1");
+  EXPECT_EQ(letters[0].group, bench.Group(group_end));
+  EXPECT_EQ(letters[0].message.topic, topic);
+}
+
+// Topics and groups whose names run together do not.
+void NamesDoNotRunTogether(Bench& bench) {
+  Journal journal;
+  const auto options = [&](std::string_view topic, std::string_view group) {
+    return HandlerOptions{.topics = {bench.Topic(topic)}, .max_retries = 0, .group = bench.Group(group)};
+  };
+  const Outcome fail = [](const Received&) { return absl::UnavailableError("never"); };
+  auto client = bench.Consume({Recording("one", journal, options("a.b", "c"), fail),
+                               Recording("two", journal, options("a", "b.c"), fail),
+                               Recording("three", journal, options("a_b", "c"), fail)});
+  bench.Send(*client, bench.Topic("a.b"), "1");
+  bench.Send(*client, bench.Topic("a"), "2");
+  bench.Send(*client, bench.Topic("a_b"), "3");
+  ASSERT_TRUE(journal.Await(3));
+  EXPECT_EQ(bench.AwaitDeadLetters(*client, 1, "c", bench.Topic("a.b"))[0].message.payload, "1");
+  EXPECT_EQ(bench.AwaitDeadLetters(*client, 1, "b.c")[0].message.payload, "2");
+  EXPECT_EQ(bench.AwaitDeadLetters(*client, 1, "c", bench.Topic("a_b"))[0].message.payload, "3");
+}
+
 struct Counts {
   std::atomic<int> made{0}, commits{0}, rollbacks{0};
 };
@@ -132,6 +191,17 @@ void AFailedCommitIsAFailedAttempt(Bench& bench) {
   EXPECT_TRUE(bench.DeadLettersOf(*client).empty());
 }
 
+// Found before consumption starts, naming the handler and the type.
+void ATypeThatNobodyProvidedDoesNotStart(Bench& bench) {
+  auto client = bench.NewClient();
+  client->AddHandler(MakeHandler("needy", [](const std::string_view&, Work& work) { return absl::OkStatus(); },
+                                 {.topics = {bench.Topic()}}));
+  const absl::Status started = client->Start();
+  EXPECT_EQ(started.code(), absl::StatusCode::kFailedPrecondition) << started;
+  EXPECT_NE(started.message().find("needy"), std::string::npos) << started;
+  EXPECT_NE(started.message().find("Work"), std::string::npos) << started;
+}
+
 // A factory that fails makes the attempt fail, and the handler is not called.
 void AFailedFactoryIsAFailedAttempt(Bench& bench) {
   std::atomic<int> made{0};
@@ -164,6 +234,10 @@ std::vector<Case> IdentityCases() {
       {"ANameTwiceDoesNotStart", ANameTwiceDoesNotStart, {}},
       {"StrictOrderAcrossRetries", StrictOrderAcrossRetries, {}},
       {"StrictOrderGoesOnAfterADeadLetter", StrictOrderGoesOnAfterADeadLetter, {}},
+      {"StrictOrderOutlivesItsConsumer", StrictOrderOutlivesItsConsumer, {}},
+      {"LongNames", LongNames, {}},
+      {"NamesDoNotRunTogether", NamesDoNotRunTogether, {}},
+      {"ATypeThatNobodyProvidedDoesNotStart", ATypeThatNobodyProvidedDoesNotStart, {}},
       {"AFailedCommitIsAFailedAttempt", AFailedCommitIsAFailedAttempt, {}},
       {"AFailedFactoryIsAFailedAttempt", AFailedFactoryIsAFailedAttempt, {}},
   };

@@ -53,6 +53,12 @@ void AnyPayloadIntact(Bench& bench) {
                        {.payload = "{\"not\": \"changed\" }\r\n"}});
 }
 
+// 16 MiB, or what the broker takes at most.
+void AGiantMessageIntact(Bench& bench) {
+  const size_t size = std::min(bench.capabilities().max_message_bytes, size_t{16} << 20);
+  ExpectIntact(bench, {{.payload = std::string(size, 'g')}, {.payload = "small"}});
+}
+
 void AnyKeyIntact(Bench& bench) {
   ExpectIntact(bench, {{.payload = "1", .key = std::string("nul\0nul", 7)},
                        {.payload = "2", .key = BadUtf8()},
@@ -203,6 +209,7 @@ void ForeignMessages(Bench& bench) {
 std::vector<Case> MessageCases() {
   return {
       {"AnyPayloadIntact", AnyPayloadIntact, {}},
+      {"AGiantMessageIntact", AGiantMessageIntact, {}},
       {"AnyKeyIntact", AnyKeyIntact, {}},
       {"AnyHeadersIntact", AnyHeadersIntact, {}},
       {"NullPayloadIsNotEmpty", NullPayloadIsNotEmpty, {Need::kNullPayload}},

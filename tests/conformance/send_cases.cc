@@ -70,6 +70,24 @@ void UnknownAtTheDeadline(Bench& bench) {
   bench.Send(*client, bench.Topic(), "after");
 }
 
+// The broker does nothing for a while: sends and acknowledgements wait, and then all goes on as if nothing had been.
+void AStallLosesNothing(Bench& bench) {
+  const int n = bench.environment().messages / 4;
+  Journal journal;
+  auto client = bench.Consume({Recording("h", journal, {.topics = {bench.Topic()}})});
+  bench.SendMany(*client, bench.Topic(), n, "before", [](int i) { return absl::StrCat(i % 9); });
+  const std::function<void()> mend = bench.environment().hold_answers(client->broker(), bench.url());
+  std::vector<Confirmation> sent;
+  for (int i = 0; i < n; ++i) sent.push_back(client->producer().Send(bench.Topic(), absl::StrCat("during", i)));
+  EXPECT_EQ(sent[0].Wait(absl::Milliseconds(500)).status().code(), absl::StatusCode::kDeadlineExceeded);
+  mend();
+  for (const Confirmation& confirmation : sent) EXPECT_TRUE(confirmation.Wait(Limit()).ok());
+  ASSERT_TRUE(journal.AwaitDistinct(2 * n));
+  EXPECT_TRUE(client->Stop().ok());
+  EXPECT_EQ(journal.count(), 2u * n) << "and repeats nothing";
+  EXPECT_TRUE(bench.DeadLettersOf(*client).empty());
+}
+
 void AFullBufferRefuses(Bench& bench) {
   auto client = bench.NewClient("g", {.max_messages = 10});
   const std::function<void()> mend = bench.environment().hold_answers(client->broker(), bench.url());
@@ -227,6 +245,7 @@ std::vector<Case> SendCases() {
       {"RefusedSaysWhy", RefusedSaysWhy, {}},
       {"TooLargeIsRefused", TooLargeIsRefused, {}},
       {"UnknownAtTheDeadline", UnknownAtTheDeadline, {Need::kHoldAnswers}},
+      {"AStallLosesNothing", AStallLosesNothing, {Need::kHoldAnswers}},
       {"AFullBufferRefuses", AFullBufferRefuses, {Need::kHoldAnswers}},
       {"ThenCallsOnce", ThenCallsOnce, {}},
       {"AConfirmationOutlivesItsClient", AConfirmationOutlivesItsClient, {}},
