@@ -1,8 +1,10 @@
 #include "messaging/client.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
+#include "absl/base/const_init.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -51,15 +53,6 @@ std::string WithoutSecrets(const std::string& url) {
   return parsed.ok() ? parsed->Redacted() : "";
 }
 
-// A handler that never returned may still use both; the program is about to end anyway. Kept within reach, so that no
-// leak is found.
-void KeepForEver(std::unique_ptr<Dispatcher> dispatcher, std::unique_ptr<Broker> broker) {
-  static absl::Mutex mutex(absl::kConstInit);
-  absl::MutexLock lock(&mutex);
-  static auto* kept = new std::vector<std::pair<std::unique_ptr<Broker>, std::unique_ptr<Dispatcher>>>;
-  kept->emplace_back(std::move(broker), std::move(dispatcher));
-}
-
 }  // namespace
 
 class Client::Impl {
@@ -73,8 +66,7 @@ class Client::Impl {
 
   ~Impl() {
     (void)Stop();
-    producer_.reset();
-    if (stuck_) KeepForEver(std::move(dispatcher_), std::move(broker_));
+    producer_.reset();  // Flushes, while the broker is still there.
   }
 
   absl::Status Start(ConsumerOptions options);
@@ -99,6 +91,8 @@ class Client::Impl {
   Broker& broker() { return *broker_; }
   const std::string& group() const { return group_; }
   const std::string& url() const { return url_; }
+  // A handler never returned: it may still use all of this.
+  bool stuck() const { return stuck_; }
   // The consumer; null before Start.
   Dispatcher* dispatcher() const {
     absl::MutexLock lock(&mutex_);
@@ -115,7 +109,7 @@ class Client::Impl {
   mutable absl::Mutex mutex_;
   std::vector<Handler> added_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Dispatcher> dispatcher_;  // Set once, by Start.
-  bool stuck_ = false;
+  std::atomic<bool> stuck_{false};
 };
 
 absl::Status Client::Impl::Start(ConsumerOptions options) {
@@ -164,7 +158,16 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
 }
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Client::~Client() = default;
+Client::~Client() {
+  (void)impl_->Stop();
+  if (!impl_->stuck()) return;
+  (void)Flush(absl::Seconds(1));
+  // Kept, in reach of leak checkers; the program is about to end anyway.
+  ABSL_CONST_INIT static absl::Mutex mutex(absl::kConstInit);
+  absl::MutexLock lock(&mutex);
+  static auto* const kept = new std::vector<std::unique_ptr<Impl>>;
+  kept->push_back(std::move(impl_));
+}
 
 Producer& Client::producer() { return impl_->producer(); }
 Providers& Client::providers() { return impl_->providers(); }

@@ -117,6 +117,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> workers_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Worker>> stuck_ ABSL_GUARDED_BY(mutex_);  // In handlers that did not return.
   std::atomic<bool> draining_{false};  // As the engine knows it, for workers without the lock.
   LaneContext inline_lane_;
   std::vector<std::unique_ptr<Sink>> sinks_;
@@ -203,7 +204,7 @@ absl::Status Dispatcher::Impl::Stop() {
       }
       if (!worker->ended) {
         worker->thread.detach();
-        worker.release();  // Its thread still writes to it.
+        stuck_.push_back(std::move(worker));  // Its thread still writes to it, and keeps this object.
       }
     }
   }
