@@ -2,7 +2,6 @@
 #include "cli/consumer_command.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <deque>
@@ -89,7 +88,7 @@ class ConsumerTest : public testing::Test {
       const absl::Time limit = absl::Now() + absl::Minutes(1);
       while (!done() && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
       EXPECT_TRUE(done());
-      kill(getpid(), SIGTERM);
+      SignalCore(SIGTERM);
     });
   }
   size_t DeadLetterCount() {
@@ -154,7 +153,7 @@ TEST_F(ConsumerTest, DrainWaitsForWhatIsInHand) {
   const Result result =
       RunCore({"consumer", "--url", url_, "--topic", "stuck"}, "", [this](const auto&, const auto& err) {
         shop_.stuck.WaitForNotification();
-        kill(getpid(), SIGTERM);
+        SignalCore(SIGTERM);
         EXPECT_TRUE(AwaitText(err, "stopping: up to 30s for 1 messages in hand"));
         shop_.unstick.Notify();
       });

@@ -41,7 +41,7 @@ class ProgramTest : public testing::Test {
     const Result result = RunCore({"consumer", "--topic", topic, "--url", url_, "--group", group}, "",
                                   [&last](const auto& out, const auto&) {
                                     EXPECT_TRUE(AwaitText(out, last));
-                                    kill(getpid(), SIGTERM);
+                                    SignalCore(SIGTERM);
                                   });
     EXPECT_EQ(result.code, 0) << result.err;
     std::vector<json> lines;
@@ -222,7 +222,7 @@ TEST_F(ProgramTest, SendStopsReadingAtASignalAndSaysSo) {
       if (now.sa_handler != SIG_DFL) break;
       std::this_thread::yield();
     }
-    kill(getpid(), SIGINT);
+    SignalCore(SIGINT);
   });
   EXPECT_EQ(RunCoreOver({"send", "t", "-", "--url", url_}, ends[0], out[1], open("/dev/null", O_WRONLY)), 130);
   stopper.join();
@@ -269,7 +269,7 @@ TEST_F(ProgramTest, ConsumerSaysWhereItIsAndWhatWaits) {
   const Result result =
       RunCore({"consumer", "--topic", "t", "--url", url_, "--group", "readers"}, "", [](const auto&, const auto& err) {
         EXPECT_TRUE(AwaitText(err, "consuming"));
-        kill(getpid(), SIGINT);
+        SignalCore(SIGINT);
       });
   EXPECT_EQ(result.code, 0);
   EXPECT_THAT(result.err, HasSubstr(absl::StrCat("core: broker memory, ", url_, ", group readers\n")));
@@ -285,7 +285,7 @@ TEST_F(ProgramTest, NewGroupFromNowSeesOnlyWhatComesLater) {
                                   EXPECT_TRUE(AwaitText(err, "consuming"));
                                   (void)keeper_->producer().Send(Message{.topic = "t", .payload = "\"new\""}).Wait();
                                   EXPECT_TRUE(AwaitText(out, "new"));
-                                  kill(getpid(), SIGTERM);
+                                  SignalCore(SIGTERM);
                                 });
   EXPECT_EQ(result.code, 0);
   EXPECT_THAT(result.out, testing::Not(HasSubstr("old")));

@@ -1,8 +1,11 @@
 #include "cli/testing.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 #include <utility>
 
@@ -34,9 +37,14 @@ class MemoryFile {
   const int fd_;
 };
 
+std::atomic<pthread_t> core{};
+
 }  // namespace
 
+void SignalCore(int number) { CHECK_EQ(pthread_kill(core, number), 0); }
+
 int RunCoreOver(std::vector<std::string> arguments, int in, int out, int err) {
+  core = pthread_self();
   arguments.insert(arguments.begin(), "core");
   std::vector<const char*> argv;
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());

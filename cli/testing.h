@@ -28,6 +28,10 @@ Result RunCore(std::vector<std::string> arguments, const std::string& input = ""
 // The same over descriptors that the caller owns.
 int RunCoreOver(std::vector<std::string> arguments, int in, int out, int err);
 
+// Signals the thread that runs a command. To the process it could reach any thread, and ThreadSanitizer keeps a signal
+// from a handler for as long as its thread waits in a futex.
+void SignalCore(int number);
+
 // Until `text` holds `part`; false after a minute.
 bool AwaitText(const std::function<std::string()>& text, const std::string& part);
 
