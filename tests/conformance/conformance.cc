@@ -58,13 +58,17 @@ absl::StatusOr<Capabilities> CapabilitiesOf(const Environment& environment) {
   return (*client)->broker().capabilities();
 }
 
-std::string TakeWorker(int& argc, char** argv) {
+// Takes the suite's own arguments out.
+std::string TakeWorkerAndLimit(int& argc, char** argv) {
   std::string worker;
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
     std::string_view argument = argv[i];
     if (absl::ConsumePrefix(&argument, "--worker=")) {
       worker = std::string(argument);
+    } else if (absl::Duration limit;
+               absl::ConsumePrefix(&argument, "--limit=") && absl::ParseDuration(argument, &limit)) {
+      SetLimit(limit);
     } else {
       argv[kept++] = argv[i];
     }
@@ -82,7 +86,7 @@ void Add(const char* suite, const std::string& name, Make make) {
 
 int Main(int argc, char** argv, Environment environment) {
   testing::InitGoogleTest(&argc, argv);
-  Suite suite = {.environment = std::move(environment), .worker = TakeWorker(argc, argv)};
+  Suite suite = {.environment = std::move(environment), .worker = TakeWorkerAndLimit(argc, argv)};
   absl::StatusOr<Capabilities> capabilities = CapabilitiesOf(suite.environment);
   if (!capabilities.ok()) {
     std::fprintf(stderr, "broker %s: %s\n", suite.environment.name.c_str(), capabilities.status().ToString().c_str());

@@ -58,8 +58,8 @@ struct Environment {
 };
 
 // Runs the cases (gtest's flags and sharding work), prints the skips, and checks them against the expected ones.
-// Beside them argv may hold --worker=PATH: the program made by conformance_worker() of defs.bzl, for the cases with
-// several processes.
+// Besides gtest's argv may hold --worker=PATH, the program made by conformance_worker() of defs.bzl, for the cases with
+// several processes; and --limit=DURATION, how long to wait for what has to happen.
 int Main(int argc, char** argv, Environment environment);
 
 }  // namespace messaging::conformance
