@@ -9,7 +9,7 @@
 namespace messaging::sqlite {
 namespace {
 
-constexpr size_t kMostSends = 1000;  // A transaction. More would only delay the first one's answer.
+constexpr size_t kMostSends = 4000;  // A transaction: some ten milliseconds. More would only delay the first answer.
 constexpr size_t kMostSendBytes = 8 << 20;
 constexpr size_t kMostFetched = 500;  // For one subscription and transaction.
 // In case an event was missed (inotify's limits, a file system without it).

@@ -59,14 +59,14 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const StoreOptions& options) 
   return std::unique_ptr<Store>(new Store(*std::move(database)));
 }
 
-absl::StatusOr<Statement*> Store::Prepared(std::string_view sql) {
-  auto found = statements_.find(sql);
-  if (found == statements_.end()) {
+absl::StatusOr<Statement*> Store::Prepared(const char* sql) {
+  std::unique_ptr<Statement>& prepared = statements_[sql];
+  if (prepared == nullptr) {
     absl::StatusOr<Statement> statement = database_->Prepare(sql);
     if (!statement.ok()) return statement.status();
-    found = statements_.emplace(sql, *std::move(statement)).first;
+    prepared = std::make_unique<Statement>(*std::move(statement));
   }
-  return &found->second;
+  return prepared.get();
 }
 
 #define SQLITE_PREPARE(name, sql)                             \
@@ -85,7 +85,9 @@ absl::Status Store::Commit() {
 }
 
 void Store::Rollback() {
-  for (auto& [sql, statement] : statements_) statement.Reset();
+  for (auto& [sql, statement] : statements_) {
+    if (statement != nullptr) statement->Reset();
+  }
   if (database_->in_transaction()) (void)database_->Execute("ROLLBACK");
   topics_.clear();  // Rows that were made in this transaction are gone.
   groups_.clear();

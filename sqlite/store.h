@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -81,8 +82,8 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
-  // Prepared once; by its text.
-  absl::StatusOr<Statement*> Prepared(std::string_view sql);
+  // Prepared once. `sql`: a literal.
+  absl::StatusOr<Statement*> Prepared(const char* sql);
   absl::StatusOr<int64_t> NameId(std::map<std::string, int64_t>& known, std::string_view table,
                                  const std::string& name);
   absl::Status StoreCopy(int64_t work, int64_t member, const Copy& copy, absl::Time now);
@@ -90,7 +91,7 @@ class Store {
   absl::StatusOr<std::vector<int64_t>> DeadIds(const DeadLetterFilter& filter);
 
   std::unique_ptr<Database> database_;
-  std::map<std::string_view, Statement> statements_;  // By literals.
+  absl::flat_hash_map<const char*, std::unique_ptr<Statement>> statements_;  // By their literals' addresses.
   std::map<std::string, int64_t> topics_;
   std::map<std::string, int64_t> groups_;
 };

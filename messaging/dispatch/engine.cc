@@ -10,8 +10,8 @@ namespace {
 
 // Buckets of keys a handler: a slow message holds up 1/64 of the other keys, whatever the number of workers.
 constexpr size_t kLanes = 64;
-constexpr size_t kMaxQuantum = 256;
-constexpr absl::Duration kShortWork = absl::Microseconds(50);
+constexpr size_t kMaxQuantum = 512;
+constexpr absl::Duration kShortWork = absl::Microseconds(100);
 constexpr absl::Duration kLongWork = absl::Milliseconds(1);
 
 }  // namespace
