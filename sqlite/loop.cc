@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMostSends = 4000;  // A transaction: some ten milliseconds. More would only delay the first answer.
 constexpr size_t kMostSendBytes = 8 << 20;
-constexpr size_t kMostFetched = 500;  // For one subscription and transaction.
+constexpr size_t kMostFetched = 1000;  // For one subscription and transaction.
 // In case an event was missed (inotify's limits, a file system without it).
 constexpr absl::Duration kSafetyPoll = absl::Seconds(1);
 constexpr absl::Duration kCleanEvery = absl::Seconds(30);
