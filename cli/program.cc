@@ -1,6 +1,7 @@
 #include "cli/program.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -80,6 +81,10 @@ std::string Unknown(std::string word, const CLI::App& app) {
   word = word.substr(0, word.find('='));
   const bool flag = absl::StartsWith(word, "-");
   const std::vector<std::string> names = flag ? FlagNames(app) : CommandNames(app);
+  // A flag of the command's own was given before it.
+  if (std::find(names.begin(), names.end(), word) != names.end()) {
+    return absl::StrCat(word, " goes behind the command: ", "core ", app.get_name(), " ... ", word);
+  }
   const std::string near = NearestName(word, names);
   std::string text = absl::StrCat(flag            ? "unknown flag "
                                   : names.empty() ? "unexpected argument "

@@ -81,6 +81,8 @@ TEST_F(ProgramTest, WrongCommandLinesAreOneLineAndUsage) {
       {{}, "core: A subcommand is required (see core --help)\n"},
       {{"consume"}, "core: unknown command consume; did you mean consumer? (see core --help)\n"},
       {{"publish"}, "core: unknown command publish (see core --help)\n"},
+      {{"--broker", "x", "send", "t", "{}"},
+       "core: --broker goes behind the command: core send ... --broker (see core send --help)\n"},
       {{"--verison"}, "core: unknown flag --verison; did you mean --version? (see core --help)\n"},
       {{"consumer", "--tpoic", "x"}, "core: unknown flag --tpoic; did you mean --topic? (see core consumer --help)\n"},
       {{"consumer", "--tpoic=x"}, "core: unknown flag --tpoic; did you mean --topic? (see core consumer --help)\n"},
