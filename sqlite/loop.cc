@@ -14,6 +14,8 @@ constexpr size_t kMostSendBytes = 8 << 20;
 constexpr size_t kMostFetched = 1000;  // For one subscription and transaction.
 // In case an event was missed (inotify's limits, a file system without it).
 constexpr absl::Duration kSafetyPoll = absl::Seconds(1);
+// After a failed transaction: some failures come at once, over and over.
+constexpr absl::Duration kPause = absl::Milliseconds(20);
 constexpr absl::Duration kCleanEvery = absl::Seconds(30);
 
 }  // namespace
@@ -81,10 +83,10 @@ absl::Status Loop::Run(std::function<absl::Status(Store&)> work, absl::Time dead
 }
 
 absl::Status Loop::Join(std::shared_ptr<Member> member) {
-  int64_t locked = 0;
+  auto locked = std::make_shared<int64_t>(0);  // Shared: it may still run after the limit here.
   absl::Status joined = Run(
-      [this, member, &locked](Store& store) -> absl::Status {
-        if (locked != 0) locks_->Unlock(std::exchange(locked, 0));  // An attempt before that was rolled back.
+      [this, member, locked](Store& store) -> absl::Status {
+        if (*locked != 0) locks_->Unlock(std::exchange(*locked, 0));  // An attempt before that was rolled back.
         absl::StatusOr<int64_t> group = store.Group(member->options_.group);
         if (!group.ok()) return group.status();
         std::vector<Member::Topic> topics;
@@ -99,14 +101,18 @@ absl::Status Loop::Join(std::shared_ptr<Member> member) {
         if (!id.ok()) return id.status();
         // Before the commit that shows the member to others, or they would take it for dead.
         if (absl::Status status = locks_->Lock(*id); !status.ok()) return status;
-        locked = *id;
+        *locked = *id;
         member->id_ = *id;
         member->group_ = *group;
         member->topics_ = std::move(topics);
         return absl::OkStatus();
       },
       absl::Now() + absl::Seconds(30));
-  if (!joined.ok()) return joined;
+  if (!joined.ok()) {
+    // The number was rolled back with the row, and may be another process's next.
+    if (*locked != 0) locks_->Unlock(*locked);
+    return joined;
+  }
   absl::MutexLock lock(&mutex_);
   members_.push_back(std::move(member));
   return absl::OkStatus();
@@ -141,7 +147,8 @@ absl::Status Loop::Leave(const std::shared_ptr<Member>& member, absl::Time deadl
         return absl::OkStatus();
       },
       deadline);
-  if (left.ok()) locks_->Unlock(member->id_);
+  // Not left in time: whoever looks next takes what it held for a dead member's.
+  locks_->Unlock(member->id_);
   {
     absl::MutexLock lock(&mutex_);
     std::erase(members_, member);
@@ -196,6 +203,7 @@ void Loop::RunCommands() {
       }
     }
     absl::Status result = InTransaction(command->work);
+    if (absl::IsUnavailable(result)) absl::SleepFor(kPause);
     absl::MutexLock lock(&mutex_);
     if (absl::IsUnavailable(result) && !command->abandoned && !stopping_) continue;  // Busy: again, until its deadline.
     commands_.pop_front();
@@ -383,8 +391,8 @@ void Loop::Refuse(Round& round, const absl::Status& why) {
                   std::make_move_iterator(round.sends.end()));
   } else {
     for (const OutgoingPtr& send : round.sends) send->Complete(why);
-    absl::SleepFor(absl::Milliseconds(100));  // A full disk answers at once, over and over.
   }
+  absl::SleepFor(kPause);
   for (Round::Verdicts& verdicts : round.verdicts) {
     absl::ReleasableMutexLock lock(&verdicts.member->mutex_);
     auto& dropped = verdicts.member->dropped_;

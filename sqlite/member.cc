@@ -58,20 +58,20 @@ absl::Status Member::Close(absl::Time deadline) {
 }
 
 absl::StatusOr<int64_t> Member::Backlog() {
-  int64_t messages = 0;
+  auto messages = std::make_shared<int64_t>(0);  // The loop may still count after the limit.
   absl::Status counted = loop_->Run(
-      [&](Store& store) -> absl::Status {
-        messages = 0;
-        for (const Topic& topic : topics_) {
-          absl::StatusOr<int64_t> backlog = store.Backlog(group_, topic.id, loop_->Now());
+      [self = shared_from_this(), messages](Store& store) -> absl::Status {
+        *messages = 0;
+        for (const Topic& topic : self->topics_) {
+          absl::StatusOr<int64_t> backlog = store.Backlog(self->group_, topic.id, self->loop_->Now());
           if (!backlog.ok()) return backlog.status();
-          messages += *backlog;
+          *messages += *backlog;
         }
         return absl::OkStatus();
       },
       absl::Now() + kJoinLimit);
   if (!counted.ok()) return counted;
-  return messages;
+  return *messages;
 }
 
 void Member::Drop(Record* record) {
