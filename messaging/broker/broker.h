@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "messaging/broker/admin.h"
 #include "messaging/broker/capabilities.h"
 #include "messaging/broker/dead_letters.h"
 #include "messaging/broker/delivery.h"
@@ -95,6 +96,8 @@ class Broker {
   virtual void Publish(OutgoingPtr message) = 0;
   virtual absl::StatusOr<std::shared_ptr<Subscription>> Subscribe(SubscribeOptions options, DeliverySink* sink) = 0;
   virtual DeadLetters& dead_letters() = 0;
+  // What there is to see for a person; by default each question is Unimplemented.
+  virtual Admin& admin();
   // One round trip: reachable, or why not (address named).
   virtual absl::Status Ping(absl::Duration limit) = 0;
   // What `core` prints of durability settings weaker than "an accepted message survives power loss"; empty: none.

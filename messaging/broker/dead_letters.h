@@ -40,6 +40,8 @@ class DeadLetters {
   // Sends each back to the failing handler of its group only, with its attempts at zero; removed when that is accepted.
   // The number replayed.
   virtual absl::StatusOr<int64_t> Replay(const DeadLetterFilter& filter) = 0;
+  // Puts one in as it is described, its group and all; its own id is made anew. For one that was exported before.
+  virtual absl::Status Import(const DeadLetter& letter);
   // Deletes them for good. The number deleted.
   virtual absl::StatusOr<int64_t> Purge(const DeadLetterFilter& filter) = 0;
 };

@@ -13,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "messaging/broker/broker.h"
+#include "messaging/observer.h"
+#include "messaging/topic_options.h"
 
 namespace messaging {
 
@@ -20,8 +22,9 @@ namespace messaging {
 struct BrokerOptions {
   std::string url;
   std::map<std::string, std::string> native;
-  std::string client_name;       // For the server's list of connections.
-  Observer* observer = nullptr;  // May be null.
+  std::map<std::string, TopicOptions> topics;  // ClientOptions::topics.
+  std::string client_name;                     // For the server's list of connections.
+  Observer* observer = nullptr;                // May be null.
 };
 
 struct BrokerEntry {

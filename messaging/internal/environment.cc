@@ -152,6 +152,7 @@ absl::StatusOr<ResolvedOptions> ResolveOptions(const ClientOptions& options, con
       .entry = std::move(choice->entry),
       .broker = {.url = std::move(choice->url.value),
                  .native = options.native,
+                 .topics = options.topics,
                  .client_name = options.name.empty() ? program : absl::StrCat(program, "/", options.name),
                  .observer = options.observer},
       .group = *std::move(group)};
