@@ -23,7 +23,7 @@ struct ClientOptions {
   std::string url;                // "sqlite:///path/file.db", see messaging/broker/url.h.
   std::string bootstrap_servers;  // Kafka's way to say it: "host1:9092,host2:9092"; not both.
   std::string group;  // Consumer group of handlers that name none; empty: MESSAGING_GROUP, or the program's name.
-  std::map<std::string, std::string> native;  // Settings of the broker's own library or file, by its own names.
+  std::map<std::string, std::string> native;   // Settings of the broker's own library or file, by its own names.
   std::map<std::string, TopicOptions> topics;  // By topic; for those that are to differ from the default.
   ProducerOptions producer;
   Observer* observer = nullptr;  // Not owned; outlives the client. Null: none.

@@ -2,6 +2,47 @@
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 
+# The brokers' C clients are archives of our own in both modes, because of what the registry's lack: its librdkafka has
+# no SASL, its hiredis takes BoringSSL for TLS, and rabbitmq-c is not there.
+def _hiredis():
+    http_archive(
+        name = "hiredis",
+        build_file = Label("//third_party:hiredis.BUILD"),
+        sha256 = "82ad632d31ee05da13b537c124f819eb88e18851d9cb0c30ae0552084811588c",
+        strip_prefix = "hiredis-1.2.0",
+        urls = ["https://github.com/redis/hiredis/archive/v1.2.0.tar.gz"],
+    )
+
+def _librdkafka():
+    http_archive(
+        name = "librdkafka",
+        build_file = Label("//third_party:librdkafka.BUILD"),
+        patch_args = ["-p1"],
+        patches = [Label("//third_party:librdkafka_config.patch")],
+        sha256 = "5bd1c46f63265f31c6bfcedcde78703f77d28238eadf23821c2b43fc30be3e25",
+        strip_prefix = "librdkafka-2.8.0",
+        urls = ["https://github.com/confluentinc/librdkafka/archive/v2.8.0.tar.gz"],
+    )
+
+def _rabbitmq_c():
+    http_archive(
+        name = "rabbitmq_c",
+        build_file = Label("//third_party:rabbitmq_c.BUILD"),
+        sha256 = "7b652df52c0de4d19ca36c798ed81378cba7a03a0f0c5d498881ae2d79b241c2",
+        strip_prefix = "rabbitmq-c-0.15.0",
+        urls = ["https://github.com/alanxz/rabbitmq-c/archive/v0.15.0.tar.gz"],
+    )
+
+def broker_clients(existing = {}):
+    """Those that are not there yet; each is fetched only by what depends on it.
+
+    Args:
+      existing: native.existing_rules() in a WORKSPACE.
+    """
+    for name, archive in {"hiredis": _hiredis, "librdkafka": _librdkafka, "rabbitmq_c": _rabbitmq_c}.items():
+        if name not in existing:
+            archive()
+
 def workspace_dependencies():
     """The archives that can be built from their own files alone.
 
@@ -9,6 +50,7 @@ def workspace_dependencies():
     google_benchmark) are the WORKSPACE user's own, under these names: the set-up gives each by --override_repository.
     """
     existing = native.existing_rules()
+    broker_clients(existing)
     if "com_google_absl" not in existing:
         http_archive(
             name = "com_google_absl",

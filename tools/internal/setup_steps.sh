@@ -6,7 +6,7 @@ HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 TREE=$(realpath "$HERE/../..")
 OFFLINE=$TREE/third_party/offline
 
-SOURCES=(abseil/trixie google-glog/bookworm googletest/bookworm)
+SOURCES=(abseil/trixie google-glog/bookworm googletest/bookworm hiredis/trixie librabbitmq/trixie librdkafka/trixie)
 # Upstream's tree at the pinned tag, packed anew by Debian: it is unpacked as an override, not taken for the archive itself.
 declare -A REPACKED=([com_google_absl]=df6d1f5ef540725f3851201176a60486aab332410788465c9877910bb471c34a)
 # Dependencies of Debian's bazel-bootstrap that running the server does not need.
@@ -22,6 +22,33 @@ apt_install() {
   root+=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
   "${root[@]}" update || echo "going on with the package lists that are there"
   "${root[@]}" -y --no-install-recommends install "$@"
+}
+
+# servers_install PACKAGE...: apt_install, but the packages' services are not started
+servers_install() {
+  local policy=/usr/sbin/policy-rc.d
+  if ((EUID == 0)) && [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy
+    # shellcheck disable=SC2064  # now
+    trap "rm -f $policy" EXIT
+  fi
+  apt_install "$@"
+}
+
+# kafka DIR: Apache Kafka's server and what it needs in DIR/libs
+kafka() {
+  rm -rf "$1"; mkdir -p "$1"
+  mvn -B -q -f "$TREE/third_party/tests/kafka.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/libs"
+  [[ -e $1/libs/kafka_2.13-4.1.0.jar ]]
+  echo "$1" >"$1/.done"
+}
+
+# python DIR: a Python environment with what the tests talk to us by
+python() {
+  rm -rf "$1"
+  python3 -m venv "$1"
+  "$1/bin/pip" -q --disable-pip-version-check install --require-hashes --only-binary :all: -r "$TREE/third_party/tests/requirements.txt"
+  echo "$1" >"$1/.done"
 }
 
 # own_apt DIR "TYPE SUITE"...: from here on apt-get has lists and a cache of its own in DIR, and an empty dpkg status.
