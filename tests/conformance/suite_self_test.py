@@ -16,6 +16,8 @@ FOUND_BY = {
     "one-group-for-all": "ConsumerGroups",
     "never-from-the-beginning": "NewSubscriberReceivesOldMessages",
 }
+# Wrong only when two members meet, which a busy machine's scheduler may not let happen in one run.
+TRIES = {"forgets-order": 20}
 
 
 def run(binary, fault, cases):
@@ -30,7 +32,10 @@ def main(binary):
     if code != 0:
         wrong.append(f"without a fault there is a failure:\n{output}")
     for fault, case in FOUND_BY.items():
-        code, output = run(binary, fault, "Conformance." + case)
+        for _ in range(TRIES.get(fault, 1)):
+            code, output = run(binary, fault, "Conformance." + case)
+            if code != 0:
+                break
         if code != 1 or f"[  FAILED  ] Conformance.{case}" not in output:
             wrong.append(f"{fault}: {case} did not find it (exit code {code}):\n{output}")
     print("\n".join(wrong) or f"{len(FOUND_BY)} faults found")
