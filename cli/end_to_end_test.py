@@ -199,8 +199,16 @@ class EndToEnd(unittest.TestCase):
 
     def test_unknown_and_unlinked_brokers(self):
         self.check_refused(self.run_core("send", "t", "1", "--broker", "pigeon"), 3, "pigeon", "sqlite")
-        self.check_refused(self.run_core("send", "t", "1", "--url", "redis://user:hidden@host"), 3, "redis", "@core_messaging//redis")
-        self.assertNotIn("hidden", self.run_core("send", "t", "1", "--url", "redis://user:hidden@host").stderr)
+        # The bundled program has every broker; this one has SQLite alone.
+        done = self.run_core("send", "t", "1", "--url", "redis://user:hidden@host", program=UNPROVIDED)
+        self.check_refused(done, 3, "redis", "@core_messaging//redis")
+        self.assertNotIn("hidden", done.stderr)
+
+    def test_a_server_that_is_not_there_is_named(self):
+        done = self.run_core("consumer", "--topic", "t", "--url", "redis://user:hidden@127.0.0.1:1/0?start_timeout=1s")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("redis 127.0.0.1:1: Connection refused", done.stderr)
+        self.assertNotIn("hidden", done.stderr)
 
     def test_malformed_urls(self):
         for url in ("messages.db", "sqlite:/x", "sqlite:///a b\n"):

@@ -62,6 +62,14 @@ void Processes::SendOne(const std::string& payload, const std::string& key) {
   ledger_.Append({.event = Event::kAccepted, .id = id});
 }
 
+ledger::Report Processes::Report() const {
+  std::vector<Entry> entries = Entries();
+  if (bench_.capabilities().order == Capabilities::OrderScope::kProcess) {
+    for (Entry& entry : entries) entry.key.clear();
+  }
+  return ledger::Check(entries);
+}
+
 void Processes::NoteDeadLetters() {
   for (const DeadLetter& letter : bench_.DeadLettersOf(*client_)) {
     if (!dead_.insert(letter.id).second) continue;

@@ -224,6 +224,8 @@ def build(broker):
     started = time.monotonic()
     say("Building the example and `core` ...")
     targets = {"orders": "//examples/orders", "core": "//cli:core"}
+    if servers.target(broker):
+        targets["server"] = servers.target(broker)
     code = subprocess.call([run_tests.BAZEL, "build", *run_tests.PLAIN, "--ui_event_filters=-info", "--//:broker=" + broker, *targets.values()],
                            cwd=run_tests.TREE, stdin=subprocess.DEVNULL)
     if code:

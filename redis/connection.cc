@@ -1,0 +1,284 @@
+#include "redis/connection.h"
+
+#include <fcntl.h>
+#include <hiredis/hiredis_ssl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace messaging::redis {
+namespace {
+
+// hiredis moves what is left of its own buffer after each write: it gets no more than the kernel may take.
+constexpr size_t kChunk = 64 << 10;
+
+// Neither hiredis nor OpenSSL keeps a write to a closed connection from raising SIGPIPE, which ends a program that did
+// not ask for it. The loop's thread blocks it; on others' threads this does for as long as it lives.
+class NoSigpipe {
+ public:
+  NoSigpipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoSigpipe() {
+    if (sigismember(&before_, SIGPIPE) == 1) return;
+    const timespec now = {};
+    while (sigtimedwait(&pipe_, nullptr, &now) > 0) continue;  // What was raised meanwhile.
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  sigset_t pipe_, before_;
+};
+
+// What OpenSSL says last, and what it was about.
+absl::Status TlsError(const std::string& what) {
+  char text[256] = "unknown error";
+  if (const unsigned long error = ERR_get_error(); error != 0) ERR_error_string_n(error, text, sizeof(text));
+  ERR_clear_error();
+  return absl::InvalidArgumentError(absl::StrCat("redis: TLS: ", what, ": ", text));
+}
+
+redisContext* Connect(const RedisOptions& options) {
+  const timeval limit = absl::ToTimeval(options.connect_timeout);
+  redisOptions how = {};
+  how.connect_timeout = &limit;
+  how.options = REDIS_OPT_REUSEADDR;
+  if (options.unix_socket.empty()) {
+    REDIS_OPTIONS_SET_TCP(&how, options.host.c_str(), options.port);
+  } else {
+    REDIS_OPTIONS_SET_UNIX(&how, options.unix_socket.c_str());
+  }
+  return redisConnectWithOptions(&how);
+}
+
+void AppendSize(std::string& bytes, char kind, size_t size) {
+  char text[24];
+  text[0] = kind;
+  char* const end = std::to_chars(text + 1, text + sizeof(text), size).ptr;
+  bytes.append(text, end).append("\r\n");
+}
+
+}  // namespace
+
+std::string_view View(const redisReply& reply) {
+  return reply.str == nullptr ? std::string_view() : std::string_view(reply.str, reply.len);
+}
+
+bool IsError(const redisReply& reply) { return reply.type == REDIS_REPLY_ERROR; }
+
+absl::Status StatusOfError(std::string_view error, const RedisOptions& options) {
+  static constexpr struct {
+    std::string_view prefix;
+    absl::StatusCode code;
+  } kCodes[] = {
+      {"NOAUTH", absl::StatusCode::kUnauthenticated},
+      {"WRONGPASS", absl::StatusCode::kUnauthenticated},
+      {"ERR invalid password", absl::StatusCode::kUnauthenticated},
+      {"NOPERM", absl::StatusCode::kPermissionDenied},
+      {"OOM", absl::StatusCode::kResourceExhausted},
+      {"LOADING", absl::StatusCode::kUnavailable},
+      {"BUSY ", absl::StatusCode::kUnavailable},
+      {"READONLY", absl::StatusCode::kUnavailable},
+      {"MASTERDOWN", absl::StatusCode::kUnavailable},
+      {"NOREPLICAS", absl::StatusCode::kUnavailable},
+      {"MISCONF", absl::StatusCode::kUnavailable},
+      {"CLUSTERDOWN", absl::StatusCode::kUnavailable},
+      {"TRYAGAIN", absl::StatusCode::kUnavailable},
+      {"WRONGTYPE", absl::StatusCode::kFailedPrecondition},
+      {"NOGROUP", absl::StatusCode::kNotFound},
+  };
+  absl::StatusCode code = absl::StatusCode::kInternal;
+  for (const auto& [prefix, meaning] : kCodes) {
+    // Scripts put words of their own in front of some.
+    if (absl::StartsWith(error, prefix) || absl::StrContains(error, absl::StrCat("-", prefix))) {
+      code = meaning;
+      break;
+    }
+  }
+  return absl::Status(code, absl::StrCat(options.Address(), ": ", error));
+}
+
+void CommandBuffer::Begin(size_t arguments) { AppendSize(bytes, '*', arguments); }
+
+void CommandBuffer::Arg(std::string_view argument) {
+  AppendSize(bytes, '$', argument.size());
+  bytes.append(argument).append("\r\n");
+}
+
+void CommandBuffer::Command(std::initializer_list<std::string_view> arguments) {
+  Begin(arguments.size());
+  for (const std::string_view argument : arguments) Arg(argument);
+}
+
+absl::StatusOr<std::shared_ptr<ssl_ctx_st>> Connection::MakeTls(const RedisOptions& options) {
+  if (!options.tls) return nullptr;
+  // hiredis' own contexts do not compare a certificate's name with the host's.
+  std::shared_ptr<SSL_CTX> tls(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+  if (tls == nullptr) return TlsError("no context");
+  SSL_CTX_set_min_proto_version(tls.get(), TLS1_2_VERSION);
+  SSL_CTX_set_verify(tls.get(), options.tls_verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  if (options.tls_ca.empty()) {
+    if (SSL_CTX_set_default_verify_paths(tls.get()) != 1) return TlsError("the system's authorities");
+  } else if (SSL_CTX_load_verify_locations(tls.get(), options.tls_ca.c_str(), nullptr) != 1) {
+    return TlsError(options.tls_ca);
+  }
+  if (options.tls_certificate.empty()) return tls;
+  if (SSL_CTX_use_certificate_chain_file(tls.get(), options.tls_certificate.c_str()) != 1) {
+    return TlsError(options.tls_certificate);
+  }
+  if (SSL_CTX_use_PrivateKey_file(tls.get(), options.tls_key.c_str(), SSL_FILETYPE_PEM) != 1) {
+    return TlsError(options.tls_key);
+  }
+  return tls;
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const RedisOptions& options, ssl_ctx_st* tls) {
+  const NoSigpipe guard;
+  redisContext* const context = Connect(options);
+  if (context == nullptr) return absl::ResourceExhaustedError("redis: no memory");
+  std::unique_ptr<Connection> connection(new Connection(options, context));
+  if (context->err != 0) return connection->Lost();
+  redisSetTimeout(context, absl::ToTimeval(options.response_timeout));
+  absl::Status status;
+  if (tls != nullptr) status = connection->StartTls(tls);
+  if (status.ok()) status = connection->Shake();
+  if (!status.ok()) return status;
+  return connection;
+}
+
+absl::Status Connection::StartTls(ssl_ctx_st* tls) {
+  const std::string& name = options_.tls_server_name.empty() ? options_.host : options_.tls_server_name;
+  SSL* const ssl = SSL_new(tls);
+  if (ssl == nullptr) return TlsError("no session");
+  // An address is compared with the certificate's addresses, a name with its names and sent ahead (SNI).
+  if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) != 1) {
+    SSL_set1_host(ssl, name.c_str());
+    SSL_set_tlsext_host_name(ssl, name.c_str());
+  }
+  if (redisInitiateSSL(context_, ssl) == REDIS_OK) return absl::OkStatus();
+  const long verdict = SSL_get_verify_result(ssl);
+  SSL_free(ssl);
+  ERR_clear_error();
+  if (verdict != X509_V_OK) {
+    return absl::UnauthenticatedError(absl::StrCat(
+        options_.Address(), ": the server's certificate is not accepted: ", X509_verify_cert_error_string(verdict)));
+  }
+  return absl::UnavailableError(absl::StrCat(options_.Address(), ": TLS: ", context_->errstr));
+}
+
+void Connection::StopBlocking() {
+  fcntl(context_->fd, F_SETFL, fcntl(context_->fd, F_GETFL) | O_NONBLOCK);
+  context_->flags &= ~REDIS_BLOCK;
+}
+
+Connection::~Connection() {
+  const NoSigpipe guard;  // TLS says goodbye.
+  redisFree(context_);
+}
+
+absl::Status Connection::Lost() const {
+  return absl::UnavailableError(
+      absl::StrCat(options_.Address(), ": ", context_->err != 0 ? context_->errstr : "the connection was lost"));
+}
+
+absl::Status Connection::Shake() {
+  std::vector<std::vector<std::string_view>> commands;
+  const std::string database = absl::StrCat(options_.database);
+  if (!options_.password.empty() && options_.user.empty()) commands.push_back({"AUTH", options_.password});
+  if (!options_.password.empty() && !options_.user.empty()) {
+    commands.push_back({"AUTH", options_.user, options_.password});
+  }
+  if (options_.database != 0) commands.push_back({"SELECT", database});
+  std::string name = options_.client_name;
+  for (char& c : name) {
+    if (c <= ' ' || c > '~') c = '_';  // The server takes no others.
+  }
+  if (!name.empty()) commands.push_back({"CLIENT", "SETNAME", name});
+  commands.push_back({"CLIENT", "ID"});
+  for (const std::vector<std::string_view>& command : commands) {
+    absl::StatusOr<ReplyPtr> reply = Call(command);
+    if (!reply.ok()) return reply.status();
+    if (IsError(**reply)) {
+      absl::Status status = StatusOfError(View(**reply), options_);
+      // An old server, or a user who may not: nothing depends on these.
+      if (command[0] == "CLIENT" && status.code() != absl::StatusCode::kUnauthenticated) continue;
+      return status;
+    }
+    if ((*reply)->type == REDIS_REPLY_INTEGER) id_ = absl::StrCat((*reply)->integer);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ReplyPtr> Connection::Call(const std::vector<std::string_view>& arguments) {
+  const NoSigpipe guard;
+  CommandBuffer command;
+  command.Begin(arguments.size());
+  for (const std::string_view argument : arguments) command.Arg(argument);
+  void* reply = nullptr;
+  if (redisAppendFormattedCommand(context_, command.bytes.data(), command.bytes.size()) != REDIS_OK ||
+      redisGetReply(context_, &reply) != REDIS_OK) {
+    return Lost();
+  }
+  return ReplyPtr(static_cast<redisReply*>(reply));
+}
+
+absl::Status Connection::Flush() {
+  while (buffered_ || unsent() > 0) {
+    if (!buffered_) {
+      const size_t n = std::min(kChunk, unsent());
+      if (redisAppendFormattedCommand(context_, out.bytes.data() + sent_, n) != REDIS_OK) return Lost();
+      sent_ += n;
+    }
+    int done = 0;
+    if (redisBufferWrite(context_, &done) != REDIS_OK) return Lost();
+    buffered_ = done == 0;
+    if (buffered_) break;
+  }
+  if (unsent() == 0) {
+    out.bytes.clear();
+    sent_ = 0;
+  } else if (sent_ > (1 << 20)) {
+    out.bytes.erase(0, sent_);
+    sent_ = 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Connection::Read(const std::function<void(ReplyPtr)>& visit) {
+  constexpr size_t kReadSize = 16 << 10;  // hiredis reads so much at a time.
+  while (true) {
+    const size_t before = context_->reader->len;
+    if (redisBufferRead(context_) != REDIS_OK) return Lost();
+    const size_t got = context_->reader->len - std::min(before, context_->reader->len);
+    void* reply = nullptr;
+    while (true) {
+      if (redisGetReplyFromReader(context_, &reply) != REDIS_OK) return Lost();
+      if (reply == nullptr) break;
+      visit(ReplyPtr(static_cast<redisReply*>(reply)));
+    }
+    // With TLS, what is decrypted waits in the library where poll does not see it.
+    if (got < (options_.tls ? 1 : kReadSize)) return absl::OkStatus();
+  }
+}
+
+}  // namespace messaging::redis

@@ -1,0 +1,158 @@
+// One subscription: a connection that reads, blocked on its streams while they are empty, and one for all the rest, so
+// that no acknowledgement waits behind a read.
+#ifndef REDIS_MEMBER_H_
+#define REDIS_MEMBER_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "messaging/broker/broker.h"
+#include "redis/entry.h"
+#include "redis/keys.h"
+#include "redis/loop.h"
+
+namespace messaging::redis {
+
+// Messages that came in one reply, which their records point into. Freed when the last of its records is.
+struct Batch {
+  explicit Batch(ReplyPtr from) : reply(std::move(from)) {}
+  ReplyPtr reply;
+  std::deque<RedisRecord> records;
+  size_t live = 0;
+};
+
+class Member : public Subscription, public Loop::Source, public std::enable_shared_from_this<Member> {
+ public:
+  Member(std::shared_ptr<Loop> loop, SubscribeOptions options, DeliverySink* sink);
+  ~Member() override;
+
+  // Subscription and RecordOwner: any thread.
+  absl::Status Start() override;
+  void Settle(std::vector<Settlement> batch) override;
+  void Wake() override;
+  void StopFetching() override;
+  absl::Status Close(absl::Time deadline) override;
+  absl::StatusOr<int64_t> Backlog() override;
+  void Drop(Record* record) override;
+
+  // Source: the loop's thread.
+  void Step(absl::Time now) override;
+  absl::Time NextStep() override { return next_step_; }
+  std::vector<Connection*> Connections() override;
+  void OnReply(Connection* connection, ReplyPtr reply) override;
+  void OnLost(Connection* connection, const absl::Status& why) override;
+  void AfterReplies() override;
+
+ private:
+  struct Stream {
+    int topic = 0;  // Of options_.topics.
+    GroupKeys keys;
+    bool partitioned = false;
+    bool owned = true;    // A partition is read by the member that has its lease.
+    bool joined = false;  // Its groups are made, since the last connect.
+  };
+  // What was sent on the connection for commands, in order.
+  struct Asked {
+    enum class Kind { kIgnore, kGroup, kHistory, kAck, kSettle, kRelease, kBegin, kTake, kDue, kLease, kLeave };
+    Kind kind = Kind::kIgnore;
+    int stream = -1;
+    bool is_retry = false;
+    std::vector<Settlement> settlements;
+  };
+  struct Verdicts;
+
+  void Connect(absl::Time now);
+  void Disconnect(const absl::Status& why);
+  void FailStart(const absl::Status& why);
+  void MakeGroups();
+  void AskHistory(int stream, bool is_retry, std::string_view after);
+  void AskTick(absl::Time now);
+  void AskRead();
+  void AskVerdicts();
+  void AskAcks(int stream, bool is_retry, std::vector<Settlement> settlements);
+  void AskReleases(int stream, bool is_retry, std::vector<Settlement> settlements, std::vector<RedisRecord*> dropped);
+  void AskCopies(Settlement settlement);
+  void AskBegin(Settlement settlement);
+  void AskLeave();
+  CommandBuffer& Ask(Asked asked);
+
+  void OnReadReply(ReplyPtr reply);
+  void OnCommandReply(Asked asked, ReplyPtr reply);
+  void OnGroup(const Asked& asked, const redisReply& reply);
+  void OnHistory(const Asked& asked, ReplyPtr reply);
+  void OnTaken(const Asked& asked, ReplyPtr reply);
+  void OnDue(const redisReply& reply);
+  void OnLease(const Asked& asked, const redisReply& reply);
+  void Answer(std::vector<Settlement> settlements, const absl::Status& status);
+  void Lost(const absl::Status& why);  // A group is gone: makes it again.
+
+  // Adds what an entry holds to `batch`; null: nothing for the sink.
+  RedisRecord* AddRecord(Batch& batch, int stream, bool is_retry, const redisReply& entry);
+  void Deliver(std::unique_ptr<Batch> batch);
+  void Unlink(RedisRecord* record);
+  void Free(RedisRecord* record);
+  bool joined() const { return ungrouped_ == 0; }
+  const std::string& SourceKey(int stream, bool is_retry) const {
+    return is_retry ? streams_[stream].keys.retry : streams_[stream].keys.stream;
+  }
+
+  const std::shared_ptr<Loop> loop_;
+  const SubscribeOptions options_;
+  DeliverySink* const sink_;
+
+  absl::Mutex delivering_;  // Held while the sink is given messages; not by anything that the sink may call.
+  bool fetching_ ABSL_GUARDED_BY(delivering_) = false;
+
+  absl::Mutex mutex_;
+  std::vector<Settlement> verdicts_ ABSL_GUARDED_BY(mutex_);
+  std::vector<RedisRecord*> dropped_ ABSL_GUARDED_BY(mutex_);
+  bool left_ ABSL_GUARDED_BY(mutex_) = false;  // Nothing of it concerns the server any more.
+  bool start_done_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status start_status_ ABSL_GUARDED_BY(mutex_);
+  bool close_done_ ABSL_GUARDED_BY(mutex_) = false;
+
+  // The loop's thread only.
+  std::vector<Stream> streams_;
+  absl::flat_hash_map<std::string_view, std::pair<int, bool>> by_key_;  // Stream's number, and whether its retry.
+  std::unique_ptr<Connection> reader_;
+  std::unique_ptr<Connection> commands_;
+  bool reading_ = false;  // A read is on its way.
+  absl::Time read_since_;
+  std::deque<Asked> asked_;
+  absl::Time asked_since_;           // When the oldest of asked_ became the oldest.
+  std::vector<Settlement> answers_;  // For the sink, after the replies that came together.
+  absl::Status broken_;  // What a reply said that ends the connections, once the replies that came with it are done.
+  RedisRecord* in_hand_ = nullptr;
+  bool started_ = false;
+  bool was_connected_ = false;
+  bool complained_ = false;
+  bool closing_ = false;
+  bool leave_asked_ = false;
+  bool unblock_asked_ = false;
+  size_t ungrouped_ = 0;  // Groups that are not made yet.
+  size_t first_stream_ = 0;
+  double mean_bytes_ = 64 << 10;  // Of a message, as they come lately.
+  absl::Time start_limit_ = absl::InfiniteFuture();
+  absl::Time retry_at_ = absl::InfinitePast();
+  absl::Time next_tick_ = absl::InfinitePast();
+  absl::Time next_due_ = absl::InfiniteFuture();
+  absl::Time next_trim_ = absl::InfinitePast();
+  absl::Time next_step_ = absl::InfinitePast();
+  Backoff backoff_;
+};
+
+}  // namespace messaging::redis
+
+#endif  // REDIS_MEMBER_H_

@@ -1,0 +1,84 @@
+// Sends: what was asked for meanwhile goes out in one pipeline, and is answered in its order.
+#ifndef REDIS_PRODUCER_H_
+#define REDIS_PRODUCER_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "messaging/outgoing.h"
+#include "redis/loop.h"
+
+namespace messaging::redis {
+
+// The stream's number for a key: FNV-1a with 64 bits, modulo `partitions`. Every sender has to do the same.
+int PartitionOf(std::string_view key, int partitions);
+
+class Producer : public Loop::Source {
+ public:
+  explicit Producer(Loop& loop) : loop_(loop) {}
+
+  void Publish(OutgoingPtr message);  // Any thread.
+  void DropAll();                     // Any thread, once the loop has ended: the rest resolves as unknown.
+
+  void Step(absl::Time now) override;
+  absl::Time NextStep() override { return next_step_; }
+  std::vector<Connection*> Connections() override;
+  void OnReply(Connection* connection, ReplyPtr reply) override;
+  void OnLost(Connection* connection, const absl::Status& why) override;
+
+ private:
+  enum class Kind { kSend, kWait, kTrim };
+  struct Asked {
+    Kind kind = Kind::kSend;
+    OutgoingPtr outgoing;  // kSend.
+  };
+  struct Stream {
+    std::vector<std::string> keys;  // One, or one for each partition.
+    uint32_t next = 0;              // For messages without a key.
+  };
+
+  void Connect(absl::Time now);
+  void TakeQueued();
+  void RefuseAll(const absl::Status& why);
+  void SendNext();
+  void Append(const Outgoing& outgoing);
+  const std::string& StreamFor(const Message& message);
+  void Answer(OutgoingPtr outgoing, const redisReply& reply);
+  void AnswerWait(const redisReply& reply);
+  void ReturnAgain();
+  void AskTrim(absl::Time now);
+  void Complain(const absl::Status& why);
+
+  Loop& loop_;
+  absl::Mutex mutex_;
+  std::vector<OutgoingPtr> queued_ ABSL_GUARDED_BY(mutex_);
+
+  // The loop's thread only.
+  std::unique_ptr<Connection> connection_;
+  std::deque<OutgoingPtr> waiting_;                           // To be sent, in order.
+  std::deque<Asked> asked_;                                   // Sent and not answered.
+  absl::Time asked_since_;                                    // When the last answer came, or the first was asked.
+  std::deque<std::pair<OutgoingPtr, ReplyPtr>> unconfirmed_;  // With wait_replicas: until replicas have it.
+  // One was refused for a while: it and all that were on their way then, to be sent again in their order. Until the
+  // last of them is answered nothing else is sent.
+  std::vector<OutgoingPtr> again_;
+  absl::flat_hash_map<std::string, Stream> streams_;
+  Backoff backoff_;
+  absl::Time next_step_ = absl::InfiniteFuture();
+  absl::Time retry_at_ = absl::InfinitePast();
+  absl::Time next_trim_ = absl::InfinitePast();
+  bool complained_ = false;
+};
+
+}  // namespace messaging::redis
+
+#endif  // REDIS_PRODUCER_H_

@@ -1,0 +1,129 @@
+#include "redis/redis_broker.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "redis/connection.h"
+#include "redis/letters.h"
+#include "redis/loop.h"
+#include "redis/member.h"
+#include "redis/producer.h"
+
+namespace messaging {
+namespace {
+
+using redis::Connection;
+using redis::Letters;
+using redis::Loop;
+using redis::Member;
+using redis::ReplyPtr;
+
+// The server's proto-max-bulk-len is 512 MiB; a script that copies a message holds it twice.
+constexpr size_t kMaxMessageBytes = 128 << 20;
+// A copy is built by one call in Lua, which takes some 8,000 values.
+constexpr size_t kMaxHeaders = 3'000;
+
+class RedisBroker : public Broker {
+ public:
+  RedisBroker(RedisOptions options, std::shared_ptr<ssl_ctx_st> tls)
+      : options_(std::move(options)),
+        tls_(std::move(tls)),
+        loop_(std::make_shared<Loop>(options_, tls_)),
+        producer_(std::make_shared<redis::Producer>(*loop_)),
+        letters_(options_, [this] { return Connection::Open(options_, tls_.get()); }) {
+    capabilities_.max_message_bytes = kMaxMessageBytes;
+    // Topics that have none are told in their documentation: this is of those that nobody configured.
+    capabilities_.order =
+        options_.partitions > 0 ? Capabilities::OrderScope::kGroup : Capabilities::OrderScope::kProcess;
+    loop_->Post([this] { loop_->Add(producer_); });
+  }
+  ~RedisBroker() override {
+    loop_->Stop();
+    producer_->DropAll();
+  }
+
+  std::string_view name() const override { return "redis"; }
+  const Capabilities& capabilities() const override { return capabilities_; }
+
+  void Publish(OutgoingPtr message) override {
+    const size_t size = message->bytes();
+    if (size > kMaxMessageBytes) {
+      return message->Complete(absl::InvalidArgumentError(
+          absl::StrCat("the message has ", size, " bytes; redis takes ", kMaxMessageBytes, " at most")));
+    }
+    if (message->message().headers.size() > kMaxHeaders) {
+      return message->Complete(absl::InvalidArgumentError(absl::StrCat(
+          "the message has ", message->message().headers.size(), " headers; redis takes ", kMaxHeaders, " at most")));
+    }
+    producer_->Publish(std::move(message));
+  }
+
+  absl::StatusOr<std::shared_ptr<Subscription>> Subscribe(SubscribeOptions options, DeliverySink* sink) override {
+    return std::make_shared<Member>(loop_, std::move(options), sink);
+  }
+
+  DeadLetters& dead_letters() override { return letters_; }
+
+  absl::Status Ping(absl::Duration limit) override {
+    RedisOptions options = options_;
+    options.connect_timeout = std::min(options.connect_timeout, limit);
+    options.response_timeout = std::min(options.response_timeout, limit);
+    absl::StatusOr<std::unique_ptr<Connection>> connection = Connection::Open(options, tls_.get());
+    if (!connection.ok()) return connection.status();
+    return redis::Ask(**connection, options, {"PING"}).status();
+  }
+
+  std::vector<std::string> Warnings() override {
+    absl::StatusOr<std::unique_ptr<Connection>> connection = Connection::Open(options_, tls_.get());
+    if (!connection.ok()) return {};
+    auto setting = [&](std::string_view name) -> std::string {
+      absl::StatusOr<ReplyPtr> reply = redis::Ask(**connection, options_, {"CONFIG", "GET", name});
+      if (!reply.ok() || (*reply)->elements < 2) return "";
+      return std::string(redis::View(*(*reply)->element[1]));
+    };
+    std::vector<std::string> warnings;
+    const std::string appendonly = setting("appendonly");
+    const std::string appendfsync = setting("appendfsync");
+    const std::string policy = setting("maxmemory-policy");
+    if (appendonly == "no") {
+      warnings.push_back("redis: appendonly is no: what was accepted since the last snapshot is lost with the server");
+    } else if (!appendfsync.empty() && appendfsync != "always") {
+      warnings.push_back(absl::StrCat("redis: appendfsync is ", appendfsync,
+                                      ": the last accepted messages can be lost with the power; always keeps them"));
+    }
+    if (!policy.empty() && policy != "noeviction" && !policy.starts_with("volatile-")) {
+      warnings.push_back(absl::StrCat("redis: maxmemory-policy is ", policy,
+                                      ": the server may delete streams when its memory is full; noeviction does not"));
+    }
+    return warnings;
+  }
+
+ private:
+  const RedisOptions options_;
+  const std::shared_ptr<ssl_ctx_st> tls_;
+  Capabilities capabilities_;
+  const std::shared_ptr<Loop> loop_;
+  const std::shared_ptr<redis::Producer> producer_;
+  Letters letters_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Broker>> MakeRedisBroker(RedisOptions options) {
+  absl::StatusOr<std::shared_ptr<ssl_ctx_st>> tls = Connection::MakeTls(options);
+  if (!tls.ok()) return tls.status();
+  return std::make_unique<RedisBroker>(std::move(options), *std::move(tls));
+}
+
+absl::StatusOr<std::unique_ptr<Broker>> MakeRedisBrokerFromUrl(const BrokerOptions& options) {
+  absl::StatusOr<RedisOptions> parsed = ParseRedisOptions(options);
+  if (!parsed.ok()) return parsed.status();
+  return MakeRedisBroker(*std::move(parsed));
+}
+
+}  // namespace messaging

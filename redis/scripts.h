@@ -1,0 +1,44 @@
+// What the server does in one step, in Lua. They are sent whole with EVAL: the server knows a script by its hash after
+// the first time, and a restart or SCRIPT FLUSH makes no difference.
+#ifndef REDIS_SCRIPTS_H_
+#define REDIS_SCRIPTS_H_
+
+namespace messaging::redis {
+
+// KEYS: stream, retry, due, held, dead, begun. ARGV: group, member, id, "1" when the entry is of the retry stream,
+// then for each copy: "retry" or "dead", delay in milliseconds, a name for it, number of field parts, the parts.
+// Stores the copies, then acknowledges: 1. Not the member's any more: 0, and nothing was done.
+extern const char kSettle[];
+
+// KEYS: the entries' stream, retry. ARGV: group, member, ids. Gives back what is still the member's, and wakes another.
+extern const char kRelease[];
+
+// KEYS: the entry's stream, begun. ARGV: group, member, id, note. 1, or 0: not the member's any more.
+extern const char kBegin[];
+
+// KEYS: stream, begun. ARGV: group, member, idle time in milliseconds after which a member counts as gone, how many at
+// most. Refreshes the member's own claims; gives it what was given back and what belonged to members that are gone:
+// a list of {entry, note of begun or "", "1" when its member is gone}.
+extern const char kTake[];
+
+// KEYS: due, held, retry. ARGV: how many at most. Moves what is due to the retry stream: {moved, milliseconds until the
+// next or -1}.
+extern const char kMoveDue[];
+
+// KEYS: stream, retry. ARGV: group, member. Gives back all that the member has of the stream, then forgets it.
+extern const char kLeave[];
+
+// KEYS: dead, retry. ARGV: id, number of field parts, the parts. Moves a dead letter to the retry stream: 1, or 0:
+// it is not there.
+extern const char kReplay[];
+
+// KEYS: stream. ARGV: milliseconds that messages are kept (0: any), length to keep (0: any). Trims what is older, or
+// too much, and what every group has done with.
+extern const char kTrim[];
+
+// KEYS: owner. ARGV: member, lease in milliseconds. Takes the lease or renews it: 1; another's: 0.
+extern const char kLease[];
+
+}  // namespace messaging::redis
+
+#endif  // REDIS_SCRIPTS_H_

@@ -1,0 +1,102 @@
+#include <hiredis/hiredis.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tests/conformance/conformance.h"
+#include "tests/servers/redis_server.h"
+
+namespace messaging::conformance {
+namespace {
+
+// Another program's connection.
+absl::Status Run(int port, const std::vector<std::string>& arguments) {
+  const std::unique_ptr<redisContext, void (*)(redisContext*)> context(redisConnect("127.0.0.1", port), redisFree);
+  if (context == nullptr || context->err != 0) return absl::UnavailableError("not connected");
+  std::vector<const char*> values;
+  std::vector<size_t> sizes;
+  for (const std::string& argument : arguments) {
+    values.push_back(argument.data());
+    sizes.push_back(argument.size());
+  }
+  const std::unique_ptr<redisReply, void (*)(void*)> reply(
+      static_cast<redisReply*>(
+          redisCommandArgv(context.get(), static_cast<int>(values.size()), values.data(), sizes.data())),
+      freeReplyObject);
+  if (reply == nullptr) return absl::UnavailableError(context->errstr);
+  if (reply->type == REDIS_REPLY_ERROR) return absl::InternalError(reply->str);
+  return absl::OkStatus();
+}
+
+Environment RedisEnvironment(servers::RedisServer& server, int partitions) {
+  Environment environment;
+  environment.name = "redis";
+  // Topics and groups have names of their own for each case: one database for all.
+  environment.url = [&server](std::string_view) { return server.url(); };
+  environment.native = {{"claim_idle", "2s"}};
+  environment.takeover = absl::Seconds(5);
+  environment.break_dead_letters = [&server](Broker&, const std::string&) -> std::function<void()> {
+    // No right to write to the places of dead letters.
+    EXPECT_EQ(Run(server.port(), {"ACL", "SETUSER", "default", "resetkeys", "~[^{]*", "~{*}:__messaging.retry*"}),
+              absl::OkStatus());
+    return [&server] { EXPECT_EQ(Run(server.port(), {"ACL", "SETUSER", "default", "~*"}), absl::OkStatus()); };
+  };
+  environment.hold_answers = [&server](Broker&, const std::string&) -> std::function<void()> {
+    server.server().Pause();
+    return [&server] { server.server().Continue(); };
+  };
+  environment.restart_server = [&server] {
+    server.server().Kill();
+    return server.server().StartAgain();
+  };
+  environment.send_foreign = [&server, partitions](const std::string&, const Message& message) {
+    std::vector<std::string> arguments = {"XADD", message.topic + (partitions > 0 ? "/0" : ""), "*", "payload",
+                                          message.payload};
+    if (message.key) arguments.insert(arguments.end(), {"key", *message.key});
+    return Run(server.port(), arguments);
+  };
+  environment.cannot = {{"end_uncleanly", "a member ends uncleanly with its process only: the cases that kill one"}};
+  environment.expected_skips = {{"AnUncleanEndLosesNothing", environment.cannot["end_uncleanly"]}};
+  if (partitions > 0) {
+    environment.native["partitions"] = absl::StrCat(partitions);
+  } else {
+    // A group deals a stream's entries to its members as they ask.
+    for (const char* name : {"OrderPerKeyOverMembers", "OrderPerKeyOverProcesses", "StopKeepsTheOrderOfAKey"}) {
+      environment.expected_skips[name] = "order per key within a process only";
+    }
+  }
+  return environment;
+}
+
+}  // namespace
+}  // namespace messaging::conformance
+
+// --partitions=N: each topic has so many.
+int main(int argc, char** argv) {
+  int partitions = 0;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view text = argv[i]; absl::ConsumePrefix(&text, "--partitions=")) {
+      (void)absl::SimpleAtoi(text, &partitions);
+      std::rotate(argv + i, argv + i + 1, argv + argc--);
+      break;
+    }
+  }
+  messaging::servers::RedisServer server;
+  if (const absl::Status status = server.Start(); !status.ok()) {
+    fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+    return 1;
+  }
+  return messaging::conformance::Main(argc, argv, messaging::conformance::RedisEnvironment(server, partitions));
+}
