@@ -1,5 +1,6 @@
 #include "messaging/outgoing.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -54,9 +55,11 @@ void Outgoing::Complete(Result result) {
 
 void Outgoing::CompleteAsOverdue() {
   if (resolved()) return;
+  // Before the deadline when somebody gave up earlier: a program that ends.
+  const absl::Duration waited = absl::Trunc(std::min(deadline_, Clock::Steady().Now()) - sent_, absl::Milliseconds(1));
   Complete(absl::DeadlineExceededError(
       absl::StrCat("the outcome is unknown: no answer from the broker",
-                   sent_ == absl::InfinitePast() ? "" : absl::StrCat(" in ", absl::FormatDuration(deadline_ - sent_)),
+                   sent_ == absl::InfinitePast() ? "" : absl::StrCat(" in ", absl::FormatDuration(waited)),
                    "; the message may or may not be stored")));
 }
 
