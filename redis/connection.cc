@@ -221,7 +221,10 @@ absl::Status Connection::Shake() {
     if (IsError(**reply)) {
       absl::Status status = StatusOfError(View(**reply), options_);
       // An old server, or a user who may not: nothing depends on these.
-      if (command[0] == "CLIENT" && status.code() != absl::StatusCode::kUnauthenticated) continue;
+      if (command[0] == "CLIENT" && status.code() != absl::StatusCode::kUnauthenticated &&
+          status.code() != absl::StatusCode::kUnavailable) {
+        continue;
+      }
       return status;
     }
     if ((*reply)->type == REDIS_REPLY_INTEGER) id_ = absl::StrCat((*reply)->integer);

@@ -21,4 +21,10 @@ GroupKeys::GroupKeys(std::string_view topic, int partition, std::string_view gro
   dead = absl::StrCat(tag, DeadLetterPlace(topic, group));
 }
 
+MemberKeys::MemberKeys(std::string_view topic, std::string_view group) {
+  const std::string place = absl::StrCat("{", topic, "}:", RetryPlace(topic, group, absl::ZeroDuration()));
+  alive = absl::StrCat(place, ":alive");
+  active = absl::StrCat(place, ":active");
+}
+
 }  // namespace messaging::redis

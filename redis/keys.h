@@ -24,6 +24,14 @@ struct GroupKeys {
   std::string owner;  // Text: the member that owns the partition, with a lease.
 };
 
+// Of a group's members that share a topic's partitions, by the millisecond until which they have spoken for themselves.
+struct MemberKeys {
+  MemberKeys(std::string_view topic, std::string_view group);
+
+  std::string alive;   // What they hold is theirs.
+  std::string active;  // They want partitions.
+};
+
 // Matches every GroupKeys::dead, as SCAN's MATCH.
 inline constexpr char kDeadPattern[] = "{*}:__messaging.dead*";
 

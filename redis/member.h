@@ -33,6 +33,11 @@ struct Batch {
   size_t live = 0;
 };
 
+// Of what was given to it before: asked for, or adopted, at a time.
+inline constexpr size_t kHistoryCount = 500;
+// How often it looks at what is due, what others left and who else is there.
+inline constexpr absl::Duration kTick = absl::Milliseconds(200);
+
 class Member : public Subscription, public Loop::Source, public std::enable_shared_from_this<Member> {
  public:
   Member(std::shared_ptr<Loop> loop, SubscribeOptions options, DeliverySink* sink);
@@ -59,32 +64,61 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   struct Stream {
     int topic = 0;  // Of options_.topics.
     GroupKeys keys;
-    bool partitioned = false;
-    bool owned = true;    // A partition is read by the member that has its lease.
-    bool joined = false;  // Its groups are made, since the last connect.
+    int partition = -1;
+    // A partition is read by the member that has its lease, once that has taken what earlier owners left; other streams
+    // are read by all. kLeaving: another is to have it; nothing new is read until what has a key is done.
+    enum class Claim { kNone, kAdopting, kOwned, kLeaving };
+    Claim claim = Claim::kNone;
+    bool wanted = false;
+    bool reading = false;  // It is among those of the read that is on its way.
+    int adopting = 0;      // Answers that kAdopting waits for.
+    absl::Time lease_until = absl::InfinitePast();
+    size_t keyed_in_hand = 0;
+
+    bool partitioned() const { return partition >= 0; }
+    bool readable(absl::Time now) const { return !partitioned() || (claim == Claim::kOwned && now < lease_until); }
   };
   // What was sent on the connection for commands, in order.
   struct Asked {
-    enum class Kind { kIgnore, kGroup, kHistory, kAck, kSettle, kRelease, kBegin, kTake, kDue, kLease, kLeave };
+    enum class Kind {
+      kIgnore,
+      kGroup,
+      kHistory,
+      kAck,
+      kSettle,
+      kRelease,
+      kBegin,
+      kTake,
+      kDue,
+      kAssign,
+      kLease,
+      kAdopt,
+      kLeave
+    };
     Kind kind = Kind::kIgnore;
     int stream = -1;
     bool is_retry = false;
-    std::vector<Settlement> settlements;
+    std::vector<Settlement> settlements = {};
+    absl::Time when = absl::InfinitePast();
   };
-  struct Verdicts;
 
   void Connect(absl::Time now);
   void Disconnect(const absl::Status& why);
   void FailStart(const absl::Status& why);
+  void End();
+  void FreeDropped();
   void MakeGroups();
   void AskHistory(int stream, bool is_retry, std::string_view after);
   void AskTick(absl::Time now);
+  void AskPartition(int stream, absl::Time now);
+  void AskAdopt(int stream, bool is_retry);
   void AskRead();
   void AskVerdicts();
   void AskAcks(int stream, bool is_retry, std::vector<Settlement> settlements);
   void AskReleases(int stream, bool is_retry, std::vector<Settlement> settlements, std::vector<RedisRecord*> dropped);
   void AskCopies(Settlement settlement);
   void AskBegin(Settlement settlement);
+  void AskUnblock();
   void AskLeave();
   CommandBuffer& Ask(Asked asked);
 
@@ -94,7 +128,10 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   void OnHistory(const Asked& asked, ReplyPtr reply);
   void OnTaken(const Asked& asked, ReplyPtr reply);
   void OnDue(const redisReply& reply);
+  void OnAssign(const Asked& asked, const redisReply& reply);
   void OnLease(const Asked& asked, const redisReply& reply);
+  void OnAdopted(const Asked& asked, ReplyPtr reply);
+  RedisRecord* AddTaken(Batch& batch, const Asked& asked, const redisReply& taken);
   void Answer(std::vector<Settlement> settlements, const absl::Status& status);
   void Lost(const absl::Status& why);  // A group is gone: makes it again.
 
@@ -141,6 +178,8 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   bool closing_ = false;
   bool leave_asked_ = false;
   bool unblock_asked_ = false;
+  bool was_fetching_ = true;
+  int ticks_ = 0;
   size_t ungrouped_ = 0;  // Groups that are not made yet.
   size_t first_stream_ = 0;
   double mean_bytes_ = 64 << 10;  // Of a message, as they come lately.

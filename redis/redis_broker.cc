@@ -37,9 +37,12 @@ class RedisBroker : public Broker {
         producer_(std::make_shared<redis::Producer>(*loop_)),
         letters_(options_, [this] { return Connection::Open(options_, tls_.get()); }) {
     capabilities_.max_message_bytes = kMaxMessageBytes;
-    // Topics that have none are told in their documentation: this is of those that nobody configured.
-    capabilities_.order =
-        options_.partitions > 0 ? Capabilities::OrderScope::kGroup : Capabilities::OrderScope::kProcess;
+    // Of topics for which nobody says anything else.
+    if (options_.partitions == 0) {
+      capabilities_.order = Capabilities::OrderScope::kProcess;
+    } else {
+      capabilities_.shares_messages = false;
+    }
     loop_->Post([this] { loop_->Add(producer_); });
   }
   ~RedisBroker() override {

@@ -3,18 +3,21 @@
 //   redis://user:password@host:6379/0      rediss:// the same with TLS      redis+unix:///run/redis.sock
 //
 // Options, in the URL's query or among the native ones:
-//   tls_ca=FILE  tls_certificate=FILE  tls_key=FILE   PEM; the authority to trust instead of the system's, and what
-//   this
-//                                          client shows when the server asks
-//   tls_server_name=NAME                   whom the server's certificate has to name; else the URL's host
-//   tls_verify=true|false                  false takes any certificate: for tests
-//   claim_idle=10s                         after how long without a sign of its member a message is given to another
-//   retention=168h                         how long messages are kept; what some group has not handled stays. 0: for
-//   ever max_length=0                           about how many messages a stream keeps, under the same condition. 0:
-//   any number wait_replicas=0                        a send is accepted when so many replicas have it, too (WAIT) ...
-//   wait_timeout=1s                        ... within this time; else it is sent again until its deadline
-//   connect_timeout=2s  response_timeout=10s
-//   start_timeout=30s                      how long a consumer that starts waits for a server that does not answer
+//   tls_ca=FILE                        PEM: the authority to trust instead of the system's
+//   tls_certificate=FILE tls_key=FILE  PEM: what this client shows when the server asks
+//   tls_server_name=NAME               whom the server's certificate has to name; else the URL's host
+//   tls_verify=true                    false takes any certificate: for tests
+//   partitions=0                       how many streams a topic has, each with one owner at a time: order per key
+//   across
+//                                      the group. Senders and consumers say the same. 0: one stream, shared
+//   claim_idle=10s                     after how long without a sign of its member a message is given to another
+//   retention=168h                     how long messages are kept; what some group has not handled stays. 0: for ever
+//   max_length=0                       about how many messages a stream keeps, under the same condition. 0: any number
+//   wait_replicas=0                    a send is accepted when so many replicas have it, too (WAIT) ...
+//   wait_timeout=1s                    ... within this time; else it is sent again until its deadline
+//   connect_timeout=2s
+//   response_timeout=10s
+//   start_timeout=30s                  how long a consumer that starts waits for a server that does not answer
 //
 // How topics, groups, retries and dead letters lie on the server, so that other programs can read and write them, is
 // told in docs/redis.md.

@@ -173,4 +173,51 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 )lua";
 
+const char kUnlease[] = R"lua(
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+)lua";
+
+const char kAssign[] = R"lua(
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+if ARGV[3] == '1' then
+  redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
+else
+  redis.call('ZREM', KEYS[2], ARGV[1])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local names = redis.call('ZRANGE', KEYS[2], 0, -1)
+table.sort(names)
+for i, name in ipairs(names) do
+  if name == ARGV[1] then return {i - 1, #names} end
+end
+return {-1, #names}
+)lua";
+
+const char kAdopt[] = R"lua(
+local stream, group, me, limit = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local taken, from = {0}, '-'
+while true do
+  local page = redis.call('XPENDING', stream, group, from, '+', 500)
+  for _, p in ipairs(page) do
+    local gone = p[2] ~= '__messaging.released'
+    if p[2] ~= me and not (gone and redis.call('ZSCORE', KEYS[3], p[2])) then
+      if #taken > limit then
+        taken[1] = 1
+        return taken
+      end
+      local entry = redis.call('XCLAIM', stream, group, me, 0, p[1])[1]
+      if entry and entry[2] then
+        taken[#taken + 1] = {entry, redis.call('HGET', KEYS[2], p[1]) or '', gone and '1' or '0'}
+      end
+    end
+  end
+  if #page < 500 then return taken end
+  from = '(' .. page[#page][1]
+end
+)lua";
+
 }  // namespace messaging::redis

@@ -39,6 +39,17 @@ extern const char kTrim[];
 // KEYS: owner. ARGV: member, lease in milliseconds. Takes the lease or renews it: 1; another's: 0.
 extern const char kLease[];
 
+// KEYS: owner. ARGV: member. Gives the lease back.
+extern const char kUnlease[];
+
+// KEYS: alive, active. ARGV: member, milliseconds for which that is true, "1" when it wants partitions. {its number
+// among the active ones or -1, how many they are}.
+extern const char kAssign[];
+
+// KEYS: stream, begun, alive. ARGV: group, member, how many at most. What was given back, and what belongs to members
+// that are not alive, in its order: {1 when there may be more, then as kTake's list}.
+extern const char kAdopt[];
+
 }  // namespace messaging::redis
 
 #endif  // REDIS_SCRIPTS_H_

@@ -9,6 +9,7 @@ namespace messaging {
 struct Capabilities {
   enum class OrderScope { kProcess, kGroup };
   OrderScope order = OrderScope::kGroup;  // Over whom messages of one key are handled in order.
+  bool shares_messages = true;            // Members share messages; else partitions, and a busy member's wait for it.
   bool new_group_sees_old = true;         // A group created now can also get what was sent before.
   bool several_processes = true;          // Processes share it (not: an in-process broker).
   bool durable = true;                 // Accepted messages survive the end of every process and the server's restart.

@@ -27,6 +27,9 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
       return unless(capabilities.null_key, "no key is the same as an empty key");
     case Need::kGroupOrder:
       return unless(capabilities.order == Capabilities::OrderScope::kGroup, "order per key within a process only");
+    case Need::kSharedMessages:
+      return unless(capabilities.shares_messages,
+                    "members share partitions: what waits in a busy one's is not for others");
     case Need::kBreakDeadLetters:
       return Hook(environment.break_dead_letters != nullptr, "break_dead_letters", environment);
     case Need::kHoldAnswers:

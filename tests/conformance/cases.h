@@ -18,6 +18,7 @@ enum class Need {
   kOldMessages,
   kNullPayload,
   kNullKey,
+  kSharedMessages,  // Members share messages, not partitions.
   kGroupOrder,
   kBreakDeadLetters,
   kHoldAnswers,

@@ -167,7 +167,7 @@ void StopKeepsTheOrderOfAKey(Bench& bench) {
 std::vector<Case> DrainCases() {
   return {
       {"StopUnderLoad", StopUnderLoad, {}},
-      {"WhatWasNotBegunIsReleasedAtOnce", WhatWasNotBegunIsReleasedAtOnce, {}},
+      {"WhatWasNotBegunIsReleasedAtOnce", WhatWasNotBegunIsReleasedAtOnce, {Need::kSharedMessages}},
       {"CancelledWhileStoppingIsARelease", CancelledWhileStoppingIsARelease, {}},
       {"AHandlerThatNeverReturnsIsNamed", AHandlerThatNeverReturnsIsNamed, {}},
       {"AnIdleConsumerStopsAtOnce", AnIdleConsumerStopsAtOnce, {}},

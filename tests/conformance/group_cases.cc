@@ -172,7 +172,7 @@ std::vector<Case> GroupCases() {
   return {
       {"GroupsOfOneClient", GroupsOfOneClient, {}},
       {"AGroupKeepsItsPlace", AGroupKeepsItsPlace, {}},
-      {"MembersShare", MembersShare, {}},
+      {"MembersShare", MembersShare, {Need::kSharedMessages}},
       {"OrderPerKeyOverMembers", OrderPerKeyOverMembers, {Need::kGroupOrder}},
       {"ASlowKeyHoldsUpNoOther", ASlowKeyHoldsUpNoOther, {}},
       {"WithoutOrderAllAtOnce", WithoutOrderAllAtOnce, {}},

@@ -234,7 +234,7 @@ std::vector<Case> IdentityCases() {
       {"ANameTwiceDoesNotStart", ANameTwiceDoesNotStart, {}},
       {"StrictOrderAcrossRetries", StrictOrderAcrossRetries, {}},
       {"StrictOrderGoesOnAfterADeadLetter", StrictOrderGoesOnAfterADeadLetter, {}},
-      {"StrictOrderOutlivesItsConsumer", StrictOrderOutlivesItsConsumer, {}},
+      {"StrictOrderOutlivesItsConsumer", StrictOrderOutlivesItsConsumer, {Need::kGroupOrder}},
       {"LongNames", LongNames, {}},
       {"NamesDoNotRunTogether", NamesDoNotRunTogether, {}},
       {"ATypeThatNobodyProvidedDoesNotStart", ATypeThatNobodyProvidedDoesNotStart, {}},
