@@ -119,6 +119,7 @@ class MemoryBroker::Letters : public DeadLetters {
 
 MemoryBroker::MemoryBroker(MemoryBrokerOptions options)
     : store_(Store::Get(options)), dead_letters_(std::make_unique<Letters>(store_)) {
+  capabilities_.admin = capabilities_.keeps_messages = false;  // Nobody else is there to ask.
   capabilities_.several_processes = false;
   capabilities_.durable = false;
   capabilities_.simulated_time = store_->simulated();

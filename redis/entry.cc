@@ -32,12 +32,6 @@ int ToInt(std::string_view text) {
   return absl::SimpleAtoi(text, &value) ? value : 0;
 }
 
-absl::Time TimeOfId(std::string_view id) {
-  int64_t milliseconds = 0;
-  return absl::SimpleAtoi(id.substr(0, id.find('-')), &milliseconds) ? absl::FromUnixMillis(milliseconds)
-                                                                     : absl::InfinitePast();
-}
-
 void AddMessage(const Message& message, Parts& parts) {
   ForEachField(message, Micros(message.timestamp),
                [&](std::string_view name, std::string_view value) { parts.Add(name, value); });
@@ -153,7 +147,10 @@ bool ReadEntry(const redisReply& entry, RedisRecord& record) {
   record.own = FieldsAsJson(fields);
   record.payload = record.own;
   record.content_type = "application/json";
-  record.id = {};
+  record.id = record.key = record.handler = record.last_error = {};
+  record.has_key = record.suspect = false;
+  record.attempts = 0;
+  record.first_failure = absl::InfinitePast();
   record.headers = {};
   record.timestamp = TimeOfId(record.entry);
   return true;
@@ -189,6 +186,12 @@ DeadLetter ReadDeadLetter(const redisReply& entry) {
   }
   letter.failure.status = absl::Status(static_cast<absl::StatusCode>(code), record.last_error);
   return letter;
+}
+
+absl::Time TimeOfId(std::string_view id) {
+  int64_t milliseconds = 0;
+  return absl::SimpleAtoi(id.substr(0, id.find('-')), &milliseconds) ? absl::FromUnixMillis(milliseconds)
+                                                                     : absl::InfinitePast();
 }
 
 int64_t PositionOf(std::string_view id) {

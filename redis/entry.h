@@ -78,6 +78,8 @@ bool ReadEntry(const redisReply& entry, RedisRecord& record);
 // The same for a dead letter's entry.
 DeadLetter ReadDeadLetter(const redisReply& entry);
 
+// When the server took the entry.
+absl::Time TimeOfId(std::string_view id);
 // "MS-N" as one number that rises with it (MS in the upper 42 bits); -1: no such id.
 int64_t PositionOf(std::string_view id);
 

@@ -66,7 +66,7 @@ void Loop::Remove(const Source* source) {
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> Loop::Connect() {
-  absl::StatusOr<std::unique_ptr<Connection>> connection = Connection::Open(options_, tls_.get());
+  absl::StatusOr<std::unique_ptr<Connection>> connection = Open();
   if (connection.ok()) (*connection)->StopBlocking();
   return connection;
 }

@@ -44,12 +44,13 @@ class Loop {
   void Post(std::function<void()> task);
   void Notify();  // A Step is wanted.
   void Stop();    // Ends the thread when what was posted is done.
+  absl::StatusOr<std::unique_ptr<Connection>> Open() { return Connection::Open(options_, tls_.get()); }
+  const RedisOptions& options() const { return options_; }
 
   // The loop's thread.
   void Add(std::shared_ptr<Source> source) { sources_.push_back(std::move(source)); }
   void Remove(const Source* source);
   absl::StatusOr<std::unique_ptr<Connection>> Connect();  // Not blocking afterwards.
-  const RedisOptions& options() const { return options_; }
 
  private:
   void Run();

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "messaging/broker/clock.h"
 #include "messaging/log.h"
+#include "redis/admin.h"
 
 namespace messaging::redis {
 namespace {
@@ -101,7 +102,25 @@ absl::Status Member::Close(absl::Time deadline) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> Member::Backlog() { return absl::UnimplementedError("backlog"); }
+absl::StatusOr<int64_t> Member::Backlog() {
+  absl::StatusOr<std::unique_ptr<Connection>> connection = loop_->Open();
+  if (!connection.ok()) return connection.status();
+  int64_t waiting = 0;
+  for (const TopicPlan& plan : options_.topics) {
+    std::vector<int> partitions;
+    for (const Stream& stream : streams_) {
+      if (options_.topics[stream.topic].topic == plan.topic) partitions.push_back(stream.partition);
+    }
+    const absl::StatusOr<std::vector<GroupLag>> lags =
+        LagOfTopic(**connection, loop_->options(), plan.topic, partitions, options_.group);
+    if (!lags.ok()) return lags.status();
+    for (const GroupLag& lag : *lags) {
+      if (!lag.waiting) return absl::UnimplementedError(lag.note);
+      waiting += *lag.waiting;
+    }
+  }
+  return waiting;
+}
 
 void Member::Drop(Record* record) {
   bool left = false;

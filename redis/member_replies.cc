@@ -258,6 +258,7 @@ RedisRecord* Member::AddRecord(Batch& batch, int stream, bool is_retry, const re
   record.stream = stream;
   record.is_retry = is_retry;
   record.topic = options_.topics[streams_[stream].topic].topic;
+  record.partition = streams_[stream].partition;
   record.owner = this;
   record.batch = &batch;
   if (!ReadEntry(entry, record)) {

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "redis/admin.h"
 #include "redis/connection.h"
 #include "redis/letters.h"
 #include "redis/loop.h"
@@ -35,7 +36,8 @@ class RedisBroker : public Broker {
         tls_(std::move(tls)),
         loop_(std::make_shared<Loop>(options_, tls_)),
         producer_(std::make_shared<redis::Producer>(*loop_)),
-        letters_(options_, [this] { return Connection::Open(options_, tls_.get()); }) {
+        letters_(options_, [this] { return Connection::Open(options_, tls_.get()); }),
+        admin_(options_, [this] { return Connection::Open(options_, tls_.get()); }) {
     capabilities_.max_message_bytes = kMaxMessageBytes;
     // Of topics for which nobody says anything else.
     if (options_.partitions == 0) {
@@ -81,27 +83,15 @@ class RedisBroker : public Broker {
     return redis::Ask(**connection, options, {"PING"}).status();
   }
 
+  Admin& admin() override { return admin_; }
+
   std::vector<std::string> Warnings() override {
     absl::StatusOr<std::unique_ptr<Connection>> connection = Connection::Open(options_, tls_.get());
     if (!connection.ok()) return {};
-    auto setting = [&](std::string_view name) -> std::string {
-      absl::StatusOr<ReplyPtr> reply = redis::Ask(**connection, options_, {"CONFIG", "GET", name});
-      if (!reply.ok() || (*reply)->elements < 2) return "";
-      return std::string(redis::View(*(*reply)->element[1]));
-    };
     std::vector<std::string> warnings;
-    const std::string appendonly = setting("appendonly");
-    const std::string appendfsync = setting("appendfsync");
-    const std::string policy = setting("maxmemory-policy");
-    if (appendonly == "no") {
-      warnings.push_back("redis: appendonly is no: what was accepted since the last snapshot is lost with the server");
-    } else if (!appendfsync.empty() && appendfsync != "always") {
-      warnings.push_back(absl::StrCat("redis: appendfsync is ", appendfsync,
-                                      ": the last accepted messages can be lost with the power; always keeps them"));
-    }
-    if (!policy.empty() && policy != "noeviction" && !policy.starts_with("volatile-")) {
-      warnings.push_back(absl::StrCat("redis: maxmemory-policy is ", policy,
-                                      ": the server may delete streams when its memory is full; noeviction does not"));
+    for (const Finding& finding : redis::DurabilityFindings(**connection, options_)) {
+      if (finding.level == Finding::Level::kOk) continue;
+      warnings.push_back(absl::StrCat("redis: ", finding.message, "; better: ", finding.cure));
     }
     return warnings;
   }
@@ -113,6 +103,7 @@ class RedisBroker : public Broker {
   const std::shared_ptr<Loop> loop_;
   const std::shared_ptr<redis::Producer> producer_;
   Letters letters_;
+  redis::RedisAdmin admin_;
 };
 
 }  // namespace

@@ -173,6 +173,18 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 )lua";
 
+const char kDeclare[] = R"lua(
+local group = ARGV[1]
+if group == '' then
+  if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+  redis.call('XGROUP', 'CREATE', KEYS[1], '__messaging.declared', '0', 'MKSTREAM')
+  return redis.call('XGROUP', 'DESTROY', KEYS[1], '__messaging.declared')
+end
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], group, '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+return 1
+)lua";
+
 const char kUnlease[] = R"lua(
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0

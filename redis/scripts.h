@@ -39,6 +39,9 @@ extern const char kTrim[];
 // KEYS: owner. ARGV: member, lease in milliseconds. Takes the lease or renews it: 1; another's: 0.
 extern const char kLease[];
 
+// KEYS: stream. ARGV: group. Makes the stream, and the group in it from the beginning unless that is empty.
+extern const char kDeclare[];
+
 // KEYS: owner. ARGV: member. Gives the lease back.
 extern const char kUnlease[];
 

@@ -7,6 +7,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "messaging/broker/url.h"
+#include "sqlite/admin.h"
 #include "sqlite/loop.h"
 #include "sqlite/member.h"
 #include "sqlite/store.h"
@@ -35,6 +36,9 @@ class Letters : public DeadLetters {
   absl::StatusOr<int64_t> Replay(const DeadLetterFilter& filter) override {
     return Count([&](Store& store) { return store.ReplayDead(filter, loop_->Now()); });
   }
+  absl::Status Import(const DeadLetter& letter) override {
+    return loop_->Run([letter](Store& store) { return store.AddDead(letter); }, absl::Now() + kAdminLimit);
+  }
   absl::StatusOr<int64_t> Purge(const DeadLetterFilter& filter) override {
     return Count([&](Store& store) { return store.PurgeDead(filter); });
   }
@@ -61,7 +65,7 @@ class Letters : public DeadLetters {
 class SqliteBroker : public Broker {
  public:
   SqliteBroker(SqliteOptions options, std::shared_ptr<Loop> loop)
-      : options_(options), loop_(std::move(loop)), letters_(loop_, std::move(options)) {
+      : options_(options), loop_(std::move(loop)), letters_(loop_, options), admin_(loop_, std::move(options)) {
     capabilities_.max_message_bytes = kMaxMessageBytes;
   }
   ~SqliteBroker() override { loop_->Stop(); }
@@ -80,6 +84,7 @@ class SqliteBroker : public Broker {
     return std::make_shared<Member>(loop_, std::move(options), sink);
   }
   DeadLetters& dead_letters() override { return letters_; }
+  Admin& admin() override { return admin_; }
   absl::Status Ping(absl::Duration limit) override {
     return loop_->Run([](Store&) { return absl::OkStatus(); }, absl::Now() + limit);
   }
@@ -93,6 +98,7 @@ class SqliteBroker : public Broker {
   Capabilities capabilities_;
   const std::shared_ptr<Loop> loop_;
   Letters letters_;
+  sqlite::SqliteAdmin admin_;
 };
 
 absl::Status Set(SqliteOptions& options, const std::string& name, const std::string& value) {

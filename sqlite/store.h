@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "messaging/broker/admin.h"
 #include "messaging/broker/dead_letters.h"
 #include "messaging/broker/delivery.h"
 #include "messaging/message.h"
@@ -79,6 +80,17 @@ class Store {
   absl::Status ListDead(const DeadLetterFilter& filter, const std::function<bool(const DeadLetter&)>& visit);
   absl::StatusOr<int64_t> ReplayDead(const DeadLetterFilter& filter, absl::Time now);
   absl::StatusOr<int64_t> PurgeDead(const DeadLetterFilter& filter);
+  absl::Status AddDead(const DeadLetter& letter);
+
+  // For people (store_admin.cc). Need no transaction.
+  absl::StatusOr<std::vector<TopicInfo>> ListTopics(const std::string& topic);
+  // `lives`: whether a member's process does.
+  absl::StatusOr<std::vector<GroupLag>> Lags(const std::string& topic, const std::string& group, absl::Time now,
+                                             const std::function<bool(int64_t member)>& lives);
+  // The number from which Show begins.
+  absl::StatusOr<int64_t> FirstToShow(const TailOptions& options);
+  // Shows what a topic has from that number on. The number to go on with; -1: the visitor wants no more.
+  absl::StatusOr<int64_t> Show(const std::string& topic, int64_t from, const std::function<bool(const Record&)>& visit);
 
  private:
   explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
@@ -88,6 +100,7 @@ class Store {
                                  const std::string& name);
   absl::Status StoreCopy(int64_t work, int64_t member, const Copy& copy, absl::Time now);
   absl::StatusOr<bool> HasOtherMembers(int64_t group, int64_t member);
+  absl::StatusOr<std::vector<std::pair<int64_t, int64_t>>> MembersOfGroups();
   absl::StatusOr<std::vector<int64_t>> DeadIds(const DeadLetterFilter& filter);
 
   std::unique_ptr<Database> database_;

@@ -74,7 +74,7 @@ absl::Status Store::ListDead(const DeadLetterFilter& filter, const std::function
                    "d.timestamp, d.key, "
                    "d.payload, d.message_id, d.content_type, d.headers FROM dead d JOIN groups g ON g.id = d.grp "
                    "JOIN topics t ON t.id = d.topic",
-                   condition.sql, " ORDER BY d.id"));
+                   condition.sql, " ORDER BY d.since, d.id"));
   if (!rows.ok()) return rows.status();
   for (size_t i = 0; i < condition.texts.size(); ++i) rows->Bind(static_cast<int>(i + 1), condition.texts[i]);
   while (true) {
@@ -130,6 +130,36 @@ absl::StatusOr<int64_t> Store::PurgeDead(const DeadLetterFilter& filter) {
     if (absl::Status status = remove->Bind(1, id).Run(); !status.ok()) return status;
   }
   return static_cast<int64_t>(ids->size());
+}
+
+absl::Status Store::AddDead(const DeadLetter& letter) {
+  absl::StatusOr<int64_t> group = Group(letter.group);
+  if (!group.ok()) return group.status();
+  absl::StatusOr<int64_t> topic = Topic(letter.message.topic);
+  if (!topic.ok()) return topic.status();
+  absl::StatusOr<Statement> insert = database_->Prepare(
+      "INSERT INTO dead(grp, topic, handler, code, error, attempts, first, last, since, timestamp, key, payload, "
+      "message_id, content_type, headers) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  if (!insert.ok()) return insert.status();
+  auto micros = [](absl::Time time) { return time == absl::InfinitePast() ? 0 : absl::ToUnixMicros(time); };
+  const Message& message = letter.message;
+  const Failure& failure = letter.failure;
+  const std::string headers = EncodeHeaders(message.headers);
+  insert->Bind(1, *group).Bind(2, *topic).Bind(3, failure.handler);
+  insert->Bind(4, static_cast<int64_t>(failure.status.raw_code())).Bind(5, failure.status.message());
+  insert->Bind(6, failure.attempts).Bind(7, micros(failure.first)).Bind(8, micros(failure.last));
+  insert->Bind(9, micros(letter.dead_since)).Bind(10, micros(message.timestamp));
+  if (message.key) {
+    insert->Bind(11, *message.key);
+  } else {
+    insert->BindNull(11);
+  }
+  if (message.null_payload) {
+    insert->BindNull(12);
+  } else {
+    insert->Bind(12, message.payload);
+  }
+  return insert->Bind(13, message.id).Bind(14, message.content_type).Bind(15, headers).Run();
 }
 
 }  // namespace messaging::sqlite

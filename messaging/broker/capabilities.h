@@ -15,6 +15,7 @@ struct Capabilities {
   bool durable = true;                 // Accepted messages survive the end of every process and the server's restart.
   bool null_payload = true;            // An absent payload differs from an empty one.
   bool null_key = true;                // No key differs from an empty key.
+  bool admin = true;                   // Broker::admin() answers, and DeadLetters::Import takes.
   bool keeps_messages = true;          // What was sent before can be looked at later (core tail --last).
   bool simulated_time = false;         // Time is moved by the test.
   bool accepts_unknown_topics = true;  // A send to a topic that nobody declared is accepted.

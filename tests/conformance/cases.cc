@@ -27,6 +27,10 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
       return unless(capabilities.null_key, "no key is the same as an empty key");
     case Need::kGroupOrder:
       return unless(capabilities.order == Capabilities::OrderScope::kGroup, "order per key within a process only");
+    case Need::kAdmin:
+      return unless(capabilities.admin, "no answers for a person on call");
+    case Need::kKeepsMessages:
+      return unless(capabilities.keeps_messages, "what was sent before cannot be looked at");
     case Need::kSharedMessages:
       return unless(capabilities.shares_messages,
                     "members share partitions: what waits in a busy one's is not for others");
@@ -49,7 +53,7 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
 std::vector<Case> AllCases() {
   std::vector<Case> all;
   for (auto theme : {WatermillCases, MessageCases, GroupCases, RetryCases, IdentityCases, DeadLetterCases, SendCases,
-                     DrainCases, ShapeCases, CrashCases, ProcessCases}) {
+                     DrainCases, ShapeCases, CrashCases, ProcessCases, AdminCases}) {
     for (Case& c : theme()) all.push_back(std::move(c));
   }
   return all;

@@ -18,6 +18,8 @@ enum class Need {
   kOldMessages,
   kNullPayload,
   kNullKey,
+  kAdmin,
+  kKeepsMessages,
   kSharedMessages,  // Members share messages, not partitions.
   kGroupOrder,
   kBreakDeadLetters,
@@ -44,6 +46,7 @@ std::vector<Case> DrainCases();       // Stop.
 std::vector<Case> ShapeCases();       // Batch and asynchronous handlers.
 std::vector<Case> CrashCases();       // Processes that are killed.
 std::vector<Case> ProcessCases();     // Several processes, memory.
+std::vector<Case> AdminCases();       // Lag, topics, tail, check, import.
 std::vector<Case> AllCases();
 
 // Why the broker cannot pass it; nullopt: it can.
