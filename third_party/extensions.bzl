@@ -1,8 +1,8 @@
-"""The brokers' C clients for MODULE.bazel: the same pins as for WORKSPACE."""
+"""The archives of our own for MODULE.bazel: the same pins as for WORKSPACE."""
 
-load(":repositories.bzl", "broker_clients")
+load(":repositories.bzl", "archives")
 
-def _broker_clients(_context):
-    broker_clients()
+def _archives(_context):
+    archives()
 
-broker_clients_extension = module_extension(implementation = _broker_clients)
+archives_extension = module_extension(implementation = _archives)

@@ -33,13 +33,39 @@ def _rabbitmq_c():
         urls = ["https://github.com/alanxz/rabbitmq-c/archive/v0.15.0.tar.gz"],
     )
 
-def broker_clients(existing = {}):
+def _prometheus_cpp():
+    http_archive(
+        name = "prometheus_cpp",
+        build_file = Label("//third_party:prometheus_cpp.BUILD"),
+        patch_cmds = ["rm core/BUILD.bazel"],  # Else core is a package of its own.
+        sha256 = "593e028d401d3298eada804d252bc38d8cab3ea1c9e88bcd72095281f85e6d16",
+        strip_prefix = "prometheus-cpp-1.0.1",
+        urls = ["https://github.com/jupp0r/prometheus-cpp/archive/v1.0.1.tar.gz"],
+    )
+
+def _cpp_httplib():
+    http_archive(
+        name = "cpp_httplib",
+        build_file = Label("//third_party:cpp_httplib.BUILD"),
+        sha256 = "b7b1e9e4e77565a5a9bc95e761d5df3e7c0e8ca37c90fd78b1b031bc6cb90fc1",
+        strip_prefix = "cpp-httplib-0.18.7",
+        urls = ["https://github.com/yhirose/cpp-httplib/archive/v0.18.7.tar.gz"],
+    )
+
+def archives(existing = {}):
     """Those that are not there yet; each is fetched only by what depends on it.
 
     Args:
       existing: native.existing_rules() in a WORKSPACE.
     """
-    for name, archive in {"hiredis": _hiredis, "librdkafka": _librdkafka, "rabbitmq_c": _rabbitmq_c}.items():
+    every = {
+        "cpp_httplib": _cpp_httplib,
+        "hiredis": _hiredis,
+        "librdkafka": _librdkafka,
+        "prometheus_cpp": _prometheus_cpp,
+        "rabbitmq_c": _rabbitmq_c,
+    }
+    for name, archive in every.items():
         if name not in existing:
             archive()
 
@@ -50,7 +76,7 @@ def workspace_dependencies():
     google_benchmark) are the WORKSPACE user's own, under these names: the set-up gives each by --override_repository.
     """
     existing = native.existing_rules()
-    broker_clients(existing)
+    archives(existing)
     if "com_google_absl" not in existing:
         http_archive(
             name = "com_google_absl",

@@ -6,9 +6,13 @@ HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 TREE=$(realpath "$HERE/../..")
 OFFLINE=$TREE/third_party/offline
 
-SOURCES=(abseil/trixie google-glog/bookworm googletest/bookworm hiredis/trixie librabbitmq/trixie librdkafka/trixie)
+SOURCES=(abseil/trixie cpp-httplib/trixie google-glog/bookworm googletest/bookworm hiredis/trixie librabbitmq/trixie librdkafka/trixie
+  prometheus-cpp/bookworm)
 # Upstream's tree at the pinned tag, packed anew by Debian: it is unpacked as an override, not taken for the archive itself.
-declare -A REPACKED=([com_google_absl]=df6d1f5ef540725f3851201176a60486aab332410788465c9877910bb471c34a)
+declare -A REPACKED=(
+  [com_google_absl]=df6d1f5ef540725f3851201176a60486aab332410788465c9877910bb471c34a
+  [cpp_httplib]=c88f6495da71e778c82c22995b547a92ceb41cc4016f9028df67106a24b9210d
+)
 # Dependencies of Debian's bazel-bootstrap that running the server does not need.
 UNNEEDED='^(g\+\+|gcc-[0-9]+|gcc$|cpp|binutils|libbinutils|perl|libperl|python3|libpython|openjdk-[0-9]+-jdk|default-jdk|dpkg|apt'
 UNNEEDED+='|bash|coreutils|util-linux|debconf|lib(a|t|l|hwa|ub)san|linux-libc|.*-dev$|mount|login|passwd|tar|gzip|make|patch'
@@ -99,6 +103,7 @@ sources() {
   unpack com_google_absl abseil
   unpack com_github_google_glog glog; cp "$TREE/third_party/glog.BUILD" "$d/glog/BUILD.bazel"
   unpack com_google_googletest googletest
+  unpack cpp_httplib cpp_httplib; cp "$TREE/third_party/cpp_httplib.BUILD" "$d/cpp_httplib/BUILD.bazel"; : >"$d/cpp_httplib/WORKSPACE"
   ln -sfn "$(command -v protoc)" "$d/protobuf/protoc_bin"
   packaged nlohmann_json /usr/include/nlohmann
   packaged cli11 /usr/include/CLI
