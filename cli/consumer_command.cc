@@ -20,6 +20,7 @@
 #include "cli/status_text.h"
 #include "messaging/broker/broker.h"
 #include "messaging/messaging.h"
+#include "metrics/http.h"
 
 namespace messaging::cli {
 namespace {
@@ -74,6 +75,18 @@ void Await(const StopSignals& signals, const Event& ended, const Output* watched
   }
 }
 
+// Health and metrics, from before the start: a probe learns that, too. Null where nobody asked for it.
+absl::StatusOr<std::unique_ptr<metrics::HttpServer>> Serve(const ConsumerFlags& flags, Client& client,
+                                                           Context& context) {
+  if (flags.http.empty()) return nullptr;
+  auto observer = std::make_shared<metrics::PrometheusObserver>();
+  client.Observe(observer);
+  auto server =
+      metrics::HttpServer::Start({.address = flags.http, .stuck_after = flags.stuck_after}, client, *observer);
+  if (server.ok()) context.Say(absl::StrCat("health and metrics: http://", (*server)->address()));
+  return server;
+}
+
 // A started consumer, from here to its end.
 ExitCode Consume(const ConsumerFlags& flags, Client& client, const StopSignals& signals, Event& ended, bool prints,
                  Context& context) {
@@ -117,6 +130,8 @@ ExitCode Run(const ConsumerFlags& flags, Context& context) {
   }
   StopSignals signals;
   Announce(flags, client, context);
+  const absl::StatusOr<std::unique_ptr<metrics::HttpServer>> server = Serve(flags, client, context);
+  if (!server.ok()) return Refuse(server.status(), context);
   if (absl::Status started = client.Start(Options(flags)); !started.ok()) return Refuse(started, context);
   AnnounceStart(client, context);
   return Consume(flags, client, signals, *ended, prints, context);
@@ -143,6 +158,9 @@ void AddConsumerCommand(CLI::App& app, Action& chosen) {
       ->type_name("N")
       ->capture_default_str();
   AddDuration(*command, "--drain-timeout", flags->drain_timeout, "How long handlers may take to finish when stopping");
+  command->add_option("--http", flags->http, "Serve /metrics, /live, /ready and /status there, as 127.0.0.1:8080")
+      ->type_name("HOST:PORT");
+  AddDuration(*command, "--stuck-after", flags->stuck_after, "A call that runs for longer turns /live red");
   AddConnectionFlags(*command, flags->connection);
   command->callback([&chosen, flags] { chosen = [flags](Context& context) { return Run(*flags, context); }; });
 }

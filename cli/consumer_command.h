@@ -22,6 +22,8 @@ struct ConsumerFlags {
   std::string from = "beginning";
   int concurrency = 8;
   absl::Duration drain_timeout = absl::Seconds(30);
+  std::string http;  // Where health and metrics are served; empty: nowhere.
+  absl::Duration stuck_after = absl::Minutes(5);
 };
 
 void AddConsumerCommand(CLI::App& app, Action& chosen);

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 CORE, UNPROVIDED, TWICE, STUCK = sys.argv[1:5]
 LIMIT = 60  # seconds, for each test
@@ -182,6 +184,67 @@ class EndToEnd(unittest.TestCase):
         out, err = sender.communicate(timeout=LIMIT)
         self.assertEqual(sender.returncode, 130, err)
         self.assertIn("sent 1 message to t", out)
+
+    # Health and metrics.
+
+    def start_with_http(self, *arguments, program=CORE):
+        """The consumer and where it answers, once it consumes."""
+        consumer = self.start("consumer", "--http", "127.0.0.1:0", *arguments, program=program)
+        address = None
+        while "consuming" not in (line := consumer.stderr.readline()):
+            self.assertTrue(line, "it ended before it consumed")
+            if "health and metrics: " in line:
+                address = line.split()[-1]
+        return consumer, address
+
+    def ask(self, url):
+        """Status code and text."""
+        try:
+            with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def test_http_shows_what_a_consumer_does(self):
+        consumer, url = self.start_with_http("--topic", "t", "--group", "readers")
+        self.assertEqual(self.ask(url + "/ready"), (200, "ok\n"))
+        self.assertEqual(self.ask(url + "/live"), (200, "ok\n"))
+        self.send("t", "1", "2")
+        for _ in range(2):
+            consumer.stdout.readline()
+        while 'messaging_handled_messages_total{handler="print",topic="t",code="OK"} 2\n' not in self.ask(url + "/metrics")[1]:
+            pass  # What was printed is counted a moment later.
+        status = json.loads(self.ask(url + "/status")[1])
+        self.assertEqual((status["broker"], status["group"], status["phase"]), ("sqlite", "readers", "consuming"))
+        self.assertEqual(status["handlers"][0]["topics"], ["t"])
+        consumer.send_signal(signal.SIGTERM)
+        self.assertEqual(consumer.wait(LIMIT), 0)
+
+    def test_stuck_handler_turns_live_red_and_draining_turns_ready_red(self):
+        self.send("stuck", "1")
+        consumer, url = self.start_with_http("--stuck-after", "50ms", program=STUCK)
+        self.assertEqual(consumer.stdout.readline(), "began\n")
+        while (answer := self.ask(url + "/live"))[0] == 200:
+            pass
+        self.assertRegex(answer[1], r"^handler Stick has not returned for [\d.]+m?s, and 0 more wait for it\n$")
+        self.assertEqual(self.ask(url + "/ready")[0], 200)
+        consumer.send_signal(signal.SIGTERM)
+        while "stopping: up to 30s" not in consumer.stderr.readline():
+            pass
+        while (answer := self.ask(url + "/ready"))[0] == 200:
+            pass
+        self.assertEqual(answer, (503, "draining, 1 messages in hand\n"))
+
+    def test_address_that_cannot_be_served(self):
+        _, url = self.start_with_http("--topic", "t")
+        taken = url.removeprefix("http://")
+        done = self.run_core("consumer", "--topic", "t", "--http", taken)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(f"core: cannot listen on {taken}: it is in use", done.stderr)
+        done = self.run_core("consumer", "--topic", "t", "--http", "8080")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("'8080' is no HOST:PORT", done.stderr)
 
     # Bad input.
 

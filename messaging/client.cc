@@ -14,6 +14,7 @@
 #include "messaging/broker/url.h"
 #include "messaging/dispatch/dispatcher.h"
 #include "messaging/internal/environment.h"
+#include "messaging/internal/observer_relay.h"
 #include "messaging/log.h"
 
 namespace messaging {
@@ -57,12 +58,14 @@ std::string WithoutSecrets(const std::string& url) {
 
 class Client::Impl {
  public:
-  Impl(ClientOptions options, internal::ResolvedOptions resolved, std::unique_ptr<Broker> broker)
+  Impl(ClientOptions options, internal::ResolvedOptions resolved, std::unique_ptr<internal::ObserverRelay> relay,
+       std::unique_ptr<Broker> broker)
       : options_(std::move(options)),
         group_(std::move(resolved.group)),
         url_(WithoutSecrets(resolved.broker.url)),
+        relay_(std::move(relay)),
         broker_(std::move(broker)),
-        producer_(std::make_unique<Producer>(broker_.get(), options_.producer, options_.observer)) {}
+        producer_(std::make_unique<Producer>(broker_.get(), options_.producer, relay_->target())) {}
 
   ~Impl() {
     (void)Stop();
@@ -86,6 +89,12 @@ class Client::Impl {
     absl::MutexLock lock(&mutex_);
     added_.push_back(std::move(handler));
   }
+  void Observe(std::shared_ptr<Observer> observer) {
+    absl::MutexLock lock(&mutex_);
+    relay_->Add(observer.get());
+    observers_.push_back(std::move(observer));
+    producer_->set_observer(relay_->target());
+  }
   Producer& producer() { return *producer_; }
   Providers& providers() { return options_.name.empty() ? DefaultProviders() : providers_; }
   Broker& broker() { return *broker_; }
@@ -104,9 +113,11 @@ class Client::Impl {
   const std::string group_;
   const std::string url_;
   Providers providers_;
+  mutable absl::Mutex mutex_;
+  const std::unique_ptr<internal::ObserverRelay> relay_;
+  std::vector<std::shared_ptr<Observer>> observers_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Producer> producer_;
-  mutable absl::Mutex mutex_;
   std::vector<Handler> added_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Dispatcher> dispatcher_;  // Set once, by Start.
   std::atomic<bool> stuck_{false};
@@ -122,7 +133,7 @@ absl::Status Client::Impl::Start(ConsumerOptions options) {
                                                                    .max_messages = options.max_messages,
                                                                    .max_bytes = options.max_bytes,
                                                                    .start_at = options.start_at,
-                                                                   .observer = options_.observer});
+                                                                   .observer = relay_->target()});
   Dispatcher* started = dispatcher.get();
   {
     absl::MutexLock lock(&mutex_);
@@ -151,9 +162,12 @@ absl::Status Client::Impl::Stop() {
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
   absl::StatusOr<internal::ResolvedOptions> resolved = internal::ResolveOptions(options, Registry::Global());
   if (!resolved.ok()) return resolved.status();
+  auto relay = std::make_unique<internal::ObserverRelay>();
+  if (options.observer != nullptr) relay->Add(options.observer);
+  resolved->broker.observer = relay.get();  // It may be told of connections at any time.
   absl::StatusOr<std::unique_ptr<Broker>> broker = resolved->entry.make(resolved->broker);
   if (!broker.ok()) return broker.status();
-  auto impl = std::make_unique<Impl>(std::move(options), *std::move(resolved), *std::move(broker));
+  auto impl = std::make_unique<Impl>(std::move(options), *std::move(resolved), std::move(relay), *std::move(broker));
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 
@@ -176,6 +190,11 @@ absl::Status Client::Start(ConsumerOptions options) { return impl_->Start(std::m
 absl::Status Client::Wait() { return impl_->Wait(); }
 absl::Status Client::Stop() { return impl_->Stop(); }
 std::vector<Handler> Client::handlers() const { return impl_->handlers(); }
+void Client::Observe(std::shared_ptr<Observer> observer) { impl_->Observe(std::move(observer)); }
+Progress Client::progress() const {
+  Dispatcher* const dispatcher = impl_->dispatcher();
+  return dispatcher == nullptr ? Progress() : dispatcher->progress();
+}
 size_t Client::in_flight() const {
   Dispatcher* const dispatcher = impl_->dispatcher();
   return dispatcher == nullptr ? 0 : dispatcher->in_flight();

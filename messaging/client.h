@@ -14,7 +14,9 @@
 #include "absl/time/time.h"
 #include "messaging/client_options.h"
 #include "messaging/handler.h"
+#include "messaging/observer.h"
 #include "messaging/producer.h"
+#include "messaging/progress.h"
 #include "messaging/provide.h"
 #include "messaging/start_at.h"
 
@@ -59,8 +61,13 @@ class Client {
   // Resolves all sends.
   absl::Status Flush(absl::Duration limit) { return producer().Flush(limit); }
 
+  // Tells `observer`, too, besides the one of the options. Before Start; kept until the client's end.
+  void Observe(std::shared_ptr<Observer> observer);
+
   // The handlers that Start would take, before its choice of topics.
   std::vector<Handler> handlers() const;
+  // What the consumer is doing; of a handler that is stuck in a call, for how long.
+  Progress progress() const;
   // Messages received and not yet settled.
   size_t in_flight() const;
   // Messages of the consumer's groups that wait at the broker, without those in flight. Unimplemented where the broker

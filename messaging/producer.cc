@@ -73,6 +73,7 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
   absl::Status Flush(absl::Duration limit);
   size_t pending() const { return budget_.messages(); }
   void Close();
+  void set_observer(Observer* observer) { observer_.store(observer, std::memory_order_release); }
 
   void OnResolved(Outgoing& outgoing) override;
   void Post(std::function<void()> task) override { callbacks_.Post(std::move(task)); }
@@ -195,6 +196,7 @@ Confirmation Producer::SendEncoded(Message message, absl::Status encoded, SendOp
 }
 
 absl::Status Producer::Flush(absl::Duration limit) { return core_->Flush(limit); }
+void Producer::set_observer(Observer* observer) { core_->set_observer(observer); }
 size_t Producer::pending() const { return core_->pending(); }
 
 }  // namespace messaging

@@ -102,6 +102,8 @@ class Producer {
   // Waits until everything sent before is resolved. DeadlineExceeded, naming how many are open, after `limit`.
   absl::Status Flush(absl::Duration limit);
   size_t pending() const;  // Sends that are not resolved.
+  // Tells this one from now on; null: none. It outlives the producer.
+  void set_observer(Observer* observer);
 
  private:
   friend class internal::JoiningSender;

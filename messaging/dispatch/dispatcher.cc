@@ -44,6 +44,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
     absl::MutexLock lock(&mutex_);
     return engine_ == nullptr ? 0 : engine_->in_hand();
   }
+  Progress progress() const;
   bool draining() const { return draining_.load(); }
   absl::StatusOr<int64_t> Backlog();
 
@@ -111,6 +112,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   absl::CondVar work_;      // Workers wait here.
   absl::CondVar progress_;  // Stop and Wait wait here.
   State state_ ABSL_GUARDED_BY(mutex_) = State::kNew;
+  bool joined_ ABSL_GUARDED_BY(mutex_) = false;  // Start has returned OK.
   std::unique_ptr<Engine> engine_ ABSL_PT_GUARDED_BY(mutex_);
   std::deque<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   std::vector<char> starved_ ABSL_GUARDED_BY(mutex_);  // Subscriptions that were told of no room.
@@ -157,6 +159,8 @@ absl::Status Dispatcher::Impl::Start() {
   for (const auto& subscription : subscriptions_) {
     if (absl::Status started = subscription->Start(); !started.ok()) return started;
   }
+  absl::MutexLock lock(&mutex_);
+  joined_ = true;
   return absl::OkStatus();
 }
 
@@ -168,6 +172,34 @@ absl::StatusOr<int64_t> Dispatcher::Impl::Backlog() {
     sum += *backlog;
   }
   return sum;
+}
+
+Progress Dispatcher::Impl::progress() const {
+  absl::MutexLock lock(&mutex_);
+  Progress progress;
+  switch (state_) {
+    case State::kNew:
+      return progress;
+    case State::kRunning:
+      progress.phase = failure_.ok() ? Progress::Phase::kConsuming : Progress::Phase::kFailed;
+      break;
+    case State::kStopping:
+      progress.phase = Progress::Phase::kDraining;
+      break;
+    case State::kEnded:
+      progress.phase = failure_.ok() ? Progress::Phase::kEnded : Progress::Phase::kFailed;
+      break;
+  }
+  if (!joined_ && progress.phase == Progress::Phase::kConsuming) progress.phase = Progress::Phase::kNew;
+  progress.failure = failure_;
+  progress.messages = engine_->in_hand();
+  progress.bytes = engine_->bytes_in_hand();
+  progress.handlers = engine_->Progress(Now());
+  for (size_t i = 0; i < handlers_.size(); ++i) {
+    const std::string& group = handlers_[i].options.group;
+    progress.handlers[i].group = group.empty() ? options_.group : group;
+  }
+  return progress;
 }
 
 absl::Status Dispatcher::Impl::Wait() {
@@ -529,6 +561,7 @@ absl::Status Dispatcher::Stop() { return impl_->Stop(); }
 bool Dispatcher::RunReady() { return impl_->RunReady(); }
 absl::Time Dispatcher::NextEvent() const { return impl_->NextEvent(); }
 size_t Dispatcher::in_flight() const { return impl_->in_flight(); }
+Progress Dispatcher::progress() const { return impl_->progress(); }
 bool Dispatcher::draining() const { return impl_->draining(); }
 absl::StatusOr<int64_t> Dispatcher::Backlog() { return impl_->Backlog(); }
 

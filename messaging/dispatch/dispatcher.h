@@ -17,6 +17,7 @@
 #include "messaging/handler.h"
 #include "messaging/observer.h"
 #include "messaging/producer.h"
+#include "messaging/progress.h"
 #include "messaging/provide.h"
 
 namespace messaging {
@@ -54,7 +55,8 @@ class Dispatcher {
   // The next time at which something becomes ready by itself (a batch's wait, a held key); InfiniteFuture: none.
   absl::Time NextEvent() const;
   size_t in_flight() const;  // Received and not settled.
-  bool draining() const;     // What handlers answer with Cancelled is released.
+  Progress progress() const;
+  bool draining() const;  // What handlers answer with Cancelled is released.
   // Of all its groups, as Subscription::Backlog. After Start.
   absl::StatusOr<int64_t> Backlog();
 

@@ -155,6 +155,28 @@ std::vector<std::string> Engine::RunningHandlers() const {
   return names;
 }
 
+std::vector<HandlerProgress> Engine::Progress(absl::Time now) const {
+  std::vector<HandlerProgress> all(handlers_.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].name = handlers_[i].name;
+    all[i].topics = handlers_[i].options->topics;
+  }
+  const auto count = [&all, now](const Task& task) {
+    HandlerProgress& progress = all[task.handler];
+    if (task.running_since != absl::InfinitePast()) {
+      ++progress.running;
+      progress.longest = std::max(progress.longest, now - task.running_since);
+    } else if (task.lane != nullptr || task.alone) {
+      ++progress.waiting;
+    }
+  };
+  for (const auto& hold : holds_) {
+    if (!hold->active) continue;
+    for (size_t i = 0; i < hold->tasks; ++i) count(i == 0 ? hold->first : *hold->more[i - 1]);
+  }
+  return all;
+}
+
 double Engine::Random() {  // splitmix64, Steele, Lea, Flood 2014
   uint64_t z = (random_ += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;

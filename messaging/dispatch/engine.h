@@ -36,6 +36,7 @@
 #include "messaging/broker/delivery.h"
 #include "messaging/handler_options.h"
 #include "messaging/observer.h"
+#include "messaging/progress.h"
 
 namespace messaging {
 
@@ -67,11 +68,12 @@ class Engine {
     int handler = 0;
     int attempt = 1;  // Which attempt it is, once it is taken.
     absl::Time arrived;
-    absl::Time not_before = absl::InfinitePast();  // Strict order: it waits for its retry until then.
-    bool begun = false;                            // It has been called at least once.
-    bool record_first = false;                     // Its coming attempt has to be recorded durably before it begins ...
-    bool recorded = false;                         // ... and is.
-    bool begin_asked = false;                      // ... or will be, when Settled answers.
+    absl::Time running_since = absl::InfinitePast();  // A call was begun with it; past: none runs.
+    absl::Time not_before = absl::InfinitePast();     // Strict order: it waits for its retry until then.
+    bool begun = false;                               // It has been called at least once.
+    bool record_first = false;   // Its coming attempt has to be recorded durably before it begins ...
+    bool recorded = false;       // ... and is.
+    bool begin_asked = false;    // ... or will be, when Settled answers.
     bool noting = false;         // The record that is asked for is of its failure, not of its coming attempt.
     bool alone = false;          // In suspects_; `lane` is then the held key that waits for it, if any.
     bool release_after = false;  // Draining: released once its attempts so far are recorded.
@@ -115,6 +117,8 @@ class Engine {
   size_t in_hand() const { return in_hand_; }
   size_t bytes_in_hand() const { return bytes_in_hand_; }
   std::vector<std::string> RunningHandlers() const;  // Names, for whom a drain waits.
+  // What each handler has in hand, in the order of handlers(); without groups. Walks through all that is in hand.
+  std::vector<HandlerProgress> Progress(absl::Time now) const;
   const std::vector<EngineHandler>& handlers() const { return handlers_; }
 
  private:

@@ -153,6 +153,7 @@ bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
     Task* task = lane->PopFront();
     if (strict && DivertToHeldKey(task, now)) continue;
     task->begun = true;
+    task->running_since = now;
     task->hold->begun = true;
     work.tasks.push_back(task);
     taken = true;
@@ -202,6 +203,7 @@ std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
   task->alone = false;
   suspect_running_ = true;
   task->begun = task->hold->begun = true;
+  task->running_since = now;
   ++states_[task->handler]->running;
   ++running_;
   Work work{.handler = task->handler, .tasks = {task}};

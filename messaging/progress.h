@@ -1,0 +1,42 @@
+// What a client's consumer is doing at the moment: for health checks and for people.
+#ifndef MESSAGING_PROGRESS_H_
+#define MESSAGING_PROGRESS_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace messaging {
+
+struct HandlerProgress {
+  std::string name;
+  std::string group;
+  std::vector<std::string> topics;
+  size_t waiting = 0;  // Messages in hand that no call has begun with. A failing message's retry is at the broker.
+  size_t running = 0;  // Messages that calls have begun with.
+  // How long the oldest of those calls has been running, the broker's answers to its sends included; zero where none
+  // is. A quick handler's messages are dealt some at a time, and count from when they were.
+  absl::Duration longest = absl::ZeroDuration();
+};
+
+struct Progress {
+  enum class Phase {
+    kNew,        // Not started.
+    kConsuming,  // Joined: messages can come.
+    kDraining,   // Stop was called, and what is in hand is being finished.
+    kEnded,
+    kFailed,  // It ended by itself: `failure` says why.
+  };
+  Phase phase = Phase::kNew;
+  absl::Status failure;
+  size_t messages = 0;  // In hand: received and not settled.
+  size_t bytes = 0;
+  std::vector<HandlerProgress> handlers;
+};
+
+}  // namespace messaging
+
+#endif  // MESSAGING_PROGRESS_H_

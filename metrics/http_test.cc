@@ -1,0 +1,188 @@
+// The server as its users meet it: over a socket, with a client on the memory broker.
+#include "metrics/http.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "messaging/client.h"
+#include "messaging/codec.h"
+#include "nlohmann/json.hpp"
+
+namespace messaging::metrics {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+class HttpTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto client =
+        Client::Create({.url = absl::StrCat("memory://", testing::UnitTest::GetInstance()->current_test_info()->name()),
+                        .group = "shop"});
+    ASSERT_TRUE(client.ok()) << client.status();
+    client_ = *std::move(client);
+    client_->Observe(observer_);
+    auto server =
+        HttpServer::Start({.address = "127.0.0.1:0", .stuck_after = absl::Milliseconds(50)}, *client_, *observer_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  int Connect() {
+    int port = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(server_->address().substr(server_->address().rfind(':') + 1), &port));
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    return fd;
+  }
+  // The whole answer: status line, headers and body.
+  std::string Ask(const std::string& request) {
+    const int fd = Connect();
+    EXPECT_EQ(send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+    std::string answer;
+    char buffer[4096];
+    for (ssize_t n; (n = recv(fd, buffer, sizeof buffer, 0)) > 0;) answer.append(buffer, static_cast<size_t>(n));
+    close(fd);
+    return answer;
+  }
+  std::string Get(const std::string& path) {
+    return Ask(absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  }
+  static std::string Body(const std::string& answer) { return answer.substr(answer.find("\r\n\r\n") + 4); }
+
+  const std::shared_ptr<PrometheusObserver> observer_ = std::make_shared<PrometheusObserver>();
+  absl::Notification called_;
+  absl::Notification go_on_;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpTest, AConsumersLifeAsProbesSeeIt) {
+  client_->AddHandler(MakeHandler("Charge", [](std::string_view) { return absl::OkStatus(); }, {.topics = {"orders"}}));
+  EXPECT_THAT(Get("/ready"), HasSubstr("503"));
+  EXPECT_EQ(Body(Get("/ready")), "not joined yet\n");
+  EXPECT_EQ(Body(Get("/live")), "ok\n");
+  ASSERT_TRUE(client_->Start().ok());
+  EXPECT_THAT(Get("/ready"), HasSubstr("200 OK"));
+  ASSERT_TRUE(client_->Stop().ok());
+  EXPECT_EQ(Body(Get("/ready")), "stopped\n");
+  EXPECT_EQ(Body(Get("/live")), "ok\n");
+}
+
+TEST_F(HttpTest, AStuckHandlerTurnsLiveRedAndIsNamedUntilItReturns) {
+  client_->AddHandler(MakeHandler("Charge",
+                                  [this](std::string_view) {
+                                    if (!called_.HasBeenNotified()) called_.Notify();
+                                    go_on_.WaitForNotification();
+                                    return absl::OkStatus();
+                                  },
+                                  {.topics = {"orders"}, .concurrency = 1}));
+  ASSERT_TRUE(client_->Start({.concurrency = 1}).ok());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(client_->producer().Send(Message{.topic = "orders", .payload = "x"}).Wait().ok());
+  }
+  called_.WaitForNotification();
+  std::string live;
+  for (const absl::Time limit = absl::Now() + absl::Minutes(1); absl::Now() < limit;) {  // Time itself is awaited.
+    live = Get("/live");
+    if (absl::StrContains(live, "503") && absl::StrContains(live, "and 2 more")) break;
+  }
+  EXPECT_THAT(live, HasSubstr("handler Charge has not returned for "));
+  const json status = json::parse(Body(Get("/status")));
+  EXPECT_EQ(status.at("live"), false);
+  EXPECT_EQ(status.at("ready"), true);
+  EXPECT_EQ(status.at("in_flight_messages"), 3);
+  const json& handler = status.at("handlers").at(0);
+  EXPECT_EQ(handler.at("name"), "Charge");
+  EXPECT_EQ(handler.at("group"), "shop");
+  EXPECT_EQ(handler.at("running"), 1);
+  EXPECT_EQ(handler.at("waiting"), 2);
+  EXPECT_GT(handler.at("longest_seconds"), 0.05);
+  go_on_.Notify();
+  ASSERT_TRUE(client_->Stop().ok());
+  EXPECT_THAT(Get("/live"), HasSubstr("200 OK"));
+}
+
+TEST_F(HttpTest, ABatchAndAnAsynchronousHandlerThatDoNotEndAreSeen) {
+  absl::Mutex mutex;
+  std::vector<Completion> completions;
+  client_->AddHandler(MakeHandler("Async",
+                                  [&](std::string_view, Completion completion) {
+                                    absl::MutexLock lock(&mutex);
+                                    completions.push_back(std::move(completion));
+                                  },
+                                  {.topics = {"orders"}}));
+  ASSERT_TRUE(client_->Start().ok());
+  ASSERT_TRUE(client_->producer().Send(Message{.topic = "orders", .payload = "x"}).Wait().ok());
+  std::string live;
+  for (const absl::Time limit = absl::Now() + absl::Minutes(1); absl::Now() < limit;) {
+    live = Get("/live");
+    if (absl::StrContains(live, "503")) break;
+  }
+  EXPECT_THAT(live, HasSubstr("handler Async has not returned for "));
+  {
+    absl::MutexLock lock(&mutex);
+    for (Completion& completion : completions) completion(absl::OkStatus());
+  }
+  ASSERT_TRUE(client_->Stop().ok());
+  EXPECT_THAT(Get("/live"), HasSubstr("200 OK"));
+}
+
+TEST_F(HttpTest, MetricsCountWhatWasHandled) {
+  client_->AddHandler(MakeHandler("Charge",
+                                  [this](std::string_view) {
+                                    called_.Notify();
+                                    return absl::OkStatus();
+                                  },
+                                  {.topics = {"orders"}}));
+  ASSERT_TRUE(client_->Start().ok());
+  ASSERT_TRUE(client_->producer().Send(Message{.topic = "orders", .payload = "x"}).Wait().ok());
+  called_.WaitForNotification();
+  ASSERT_TRUE(client_->Stop().ok());
+  const std::string answer = Get("/metrics");
+  EXPECT_THAT(answer, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  EXPECT_THAT(answer, HasSubstr("messaging_handled_messages_total{handler=\"Charge\",topic=\"orders\",code=\"OK\"} 1"));
+}
+
+TEST_F(HttpTest, WhatIsNoQuestionIsAnsweredAndHurtsNobody) {
+  EXPECT_THAT(Get("/nothing"), HasSubstr("404"));
+  EXPECT_THAT(Get("/../../etc/passwd"), HasSubstr("404"));
+  EXPECT_THAT(Ask("POST /live HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"), HasSubstr("404"));
+  EXPECT_THAT(Ask("\x16\x03\x01 not http at all\r\n\r\n"), HasSubstr("400"));
+  EXPECT_THAT(Ask(absl::StrCat("GET /live HTTP/1.1\r\nHost: h\r\nX: ", std::string(1 << 20, 'x'), "\r\n\r\n")),
+              testing::Not(HasSubstr("200 OK")));
+  EXPECT_THAT(Get("/live"), HasSubstr("200 OK"));
+}
+
+TEST_F(HttpTest, ClientsThatSayNothingDoNotKeepTheProbesOut) {
+  std::vector<int> silent;
+  for (int i = 0; i < 3; ++i) silent.push_back(Connect());
+  EXPECT_THAT(Get("/live"), HasSubstr("200 OK"));
+  for (int fd : silent) close(fd);
+}
+
+TEST_F(HttpTest, AnAddressInUseIsRefused) {
+  const auto second = HttpServer::Start({.address = server_->address()}, *client_, *observer_);
+  EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
+  EXPECT_THAT(second.status().message(), HasSubstr(server_->address()));
+}
+
+}  // namespace
+}  // namespace messaging::metrics
