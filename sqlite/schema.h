@@ -9,9 +9,8 @@ namespace messaging::sqlite {
 
 // messages  every message sent, in the order of sending (seq), until retention deletes it
 // cursors   for each group and topic: the first message that was never dealt out
-// work      what a group has dealt out and not finished: in a member's hand (member), waiting for its turn or for its
-// retry
-//           (member 0, due). One row a message; after a failure one for each failing handler
+// work      what a group has dealt out and not finished: in a member's hand (member), or waiting for its turn or for
+//           its retry (member 0, due). One row a message; after a failure one for each failing handler
 // dead      dead letters, with a copy of their message
 // members   who takes part; each has a byte of the lock file locked while its process lives (member_lock.h)
 //

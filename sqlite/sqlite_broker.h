@@ -6,9 +6,9 @@
 //
 // URL: sqlite:///var/lib/orders.db (absolute), sqlite://orders.db (in the working directory). Parameters, also as
 // native options:
-//   synchronous=FULL|NORMAL  NORMAL does not wait for the disk: faster, and the last transactions can be lost with the
-//   power retention=168h           how long handled messages are kept for new groups; what some group has not handled
-//   stays busy_timeout=2s          how long one attempt waits for another process's transaction; attempts go on
+//   synchronous=FULL   NORMAL does not wait for the disk: faster, and the last transactions can be lost with the power
+//   retention=168h     how long handled messages are kept for new groups; what some group has not handled stays
+//   busy_timeout=2s    how long one attempt waits for another process's transaction; attempts go on
 // Files: NAME, NAME-wal and NAME-shm are SQLite's; NAME-lock tells which members live, NAME-wake wakes other processes.
 #ifndef SQLITE_SQLITE_BROKER_H_
 #define SQLITE_SQLITE_BROKER_H_
