@@ -190,6 +190,7 @@ void Member::Step(absl::Time now) {
   }
   if (std::exchange(was_fetching_, fetching) != fetching) next_tick_ = absl::InfinitePast();  // Gives partitions away.
   if (now >= next_tick_ || now >= next_due_) AskTick(now);
+  if (history_wanted_) AskHistories();
   AskRead();
   next_step_ = std::min(next_tick_, next_due_);
 }
@@ -231,6 +232,8 @@ void Member::Disconnect(const absl::Status& why) {
   commands_.reset();
   reading_ = leave_asked_ = unblock_asked_ = false;
   ungrouped_ = 0;
+  history_wanted_ = false;
+  histories_ = 0;
   for (Stream& stream : streams_) {
     // Whether a partition is still ours is asked when connected again.
     stream.claim = Stream::Claim::kNone;

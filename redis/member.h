@@ -108,6 +108,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   void End();
   void FreeDropped();
   void MakeGroups();
+  void AskHistories();
   void AskHistory(int stream, bool is_retry, std::string_view after);
   void AskTick(absl::Time now);
   void AskPartition(int stream, absl::Time now);
@@ -178,6 +179,8 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   bool closing_ = false;
   bool leave_asked_ = false;
   bool unblock_asked_ = false;
+  bool history_wanted_ = false;
+  int histories_ = 0;  // Answers that reading waits for.
   bool was_fetching_ = true;
   int ticks_ = 0;
   size_t ungrouped_ = 0;  // Groups that are not made yet.

@@ -50,7 +50,19 @@ void Member::MakeGroups() {
   }
 }
 
+// What the server gave us and we never saw, as its answer was lost with the connection. No read is on its way
+// meanwhile: what it brings would be in both.
+void Member::AskHistories() {
+  if (reading_) return AskUnblock();
+  history_wanted_ = false;
+  for (size_t i = 0; i < streams_.size(); ++i) {
+    if (streams_[i].partitioned()) continue;  // First it has to be ours.
+    for (const bool is_retry : {false, true}) AskHistory(static_cast<int>(i), is_retry, "0");
+  }
+}
+
 void Member::AskHistory(int stream, bool is_retry, std::string_view after) {
+  ++histories_;
   Ask({.kind = Asked::Kind::kHistory, .stream = stream, .is_retry = is_retry})
       .Command({"XREADGROUP", "GROUP", options_.group, options_.member, "COUNT", absl::StrCat(kHistoryCount), "STREAMS",
                 SourceKey(stream, is_retry), after});
@@ -128,7 +140,7 @@ void Member::AskAdopt(int number, bool is_retry) {
 }
 
 void Member::AskRead() {
-  if (reading_) return;
+  if (reading_ || history_wanted_ || histories_ > 0) return;
   {
     absl::MutexLock lock(&delivering_);
     if (!fetching_) return;

@@ -69,6 +69,7 @@ void Member::OnCommandReply(Asked asked, ReplyPtr reply) {
       OnGroup(asked, *reply);
       break;
     case Kind::kHistory:
+      --histories_;
       if (!is_error) OnHistory(asked, std::move(reply));
       break;
     case Kind::kTake:
@@ -144,13 +145,7 @@ void Member::OnGroup(const Asked& asked, const redisReply& reply) {
     Log(Severity::kInfo,
         absl::StrCat(loop_->options().Address(), ": connected again, group ", options_.group, " consumes"));
   }
-  // What the server gave us and we never saw: its answer was lost with the connection.
-  if (was_connected_) {
-    for (size_t i = 0; i < streams_.size(); ++i) {
-      if (streams_[i].partitioned()) continue;  // First it has to be ours.
-      for (const bool is_retry : {false, true}) AskHistory(static_cast<int>(i), is_retry, "0");
-    }
-  }
+  history_wanted_ = was_connected_;
   was_connected_ = true;
   next_tick_ = absl::InfinitePast();
   if (!std::exchange(started_, true)) {
@@ -239,6 +234,7 @@ void Member::OnLease(const Asked& asked, const redisReply& reply) {
   if (reply.integer == 1) {
     stream.lease_until = asked.when + loop_->options().claim_idle;
     if (stream.claim != Stream::Claim::kNone || !stream.wanted) return;
+    if (stream.reading) return AskUnblock();  // By the read from before the lease was lost; the next tick comes here.
     stream.claim = Stream::Claim::kAdopting;
     for (const bool is_retry : {false, true}) {
       AskHistory(asked.stream, is_retry, "0");

@@ -40,6 +40,12 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
       return Hook(environment.hold_answers != nullptr, "hold_answers", environment);
     case Need::kRestartServer:
       return Hook(environment.restart_server != nullptr, "restart_server", environment);
+    case Need::kCutConnections:
+      return Hook(environment.cut_connections != nullptr, "cut_connections", environment);
+    case Need::kFillServer:
+      return Hook(environment.fill_server != nullptr, "fill_server", environment);
+    case Need::kDeleteTopic:
+      return Hook(environment.delete_topic != nullptr, "delete_topic", environment);
     case Need::kEndUncleanly:
       return Hook(environment.end_uncleanly != nullptr, "end_uncleanly", environment);
     case Need::kSendForeign:

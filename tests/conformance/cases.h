@@ -20,6 +20,9 @@ enum class Need {
   kNullKey,
   kAdmin,
   kKeepsMessages,
+  kCutConnections,
+  kFillServer,
+  kDeleteTopic,
   kSharedMessages,  // Members share messages, not partitions.
   kGroupOrder,
   kBreakDeadLetters,
@@ -47,7 +50,8 @@ std::vector<Case> ShapeCases();       // Batch and asynchronous handlers.
 std::vector<Case> CrashCases();       // Processes that are killed.
 std::vector<Case> ProcessCases();     // Several processes, memory.
 std::vector<Case> AdminCases();       // Lag, topics, tail, check, import.
-std::vector<Case> AllCases();
+std::vector<Case> FaultCases();       // Under load, with figures; run with --faults.
+std::vector<Case> AllCases();         // All of the above but FaultCases.
 
 // Why the broker cannot pass it; nullopt: it can.
 std::optional<std::string> SkipReason(const Case& c, const Environment& environment, const Capabilities& capabilities);

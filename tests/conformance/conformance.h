@@ -38,14 +38,21 @@ struct Environment {
   // How many times each point of the crash cases is hit, and how many messages the cases of many messages send.
   int kills = 20;
   int messages = 2'000;
+  int fault_messages = 20'000;
 
   // What the broker can be made to suffer. Where one cannot, leave it empty and say why in `cannot`.
   // The dead-letter place refuses, or is gone; the function returned mends it.
   std::function<std::function<void()>(Broker& broker, const std::string& url)> break_dead_letters;
   // No send is answered from now on; the function returned lets answers come again.
   std::function<std::function<void()>(Broker& broker, const std::string& url)> hold_answers;
-  // Ends the server and starts it again.
-  std::function<absl::Status()> restart_server;
+  // Ends the server, by SIGKILL or as it should be, and starts it again.
+  std::function<absl::Status(bool kill)> restart_server;
+  // Every connection that clients have is reset, once.
+  std::function<absl::Status()> cut_connections;
+  // The server takes no more messages, as its memory or disk is full; the function returned makes room.
+  std::function<std::function<void()>()> fill_server;
+  // What an administrator does by mistake: the topic is gone, with all that groups have in it.
+  std::function<absl::Status(const std::string& url, const std::string& topic)> delete_topic;
   // What SIGKILL is to a process, for one consumer of this broker object: what it holds is not settled.
   std::function<void(Broker& broker)> end_uncleanly;
   // Writes a message as another program would, by the broker's own means and without any metadata of this library.
@@ -59,7 +66,8 @@ struct Environment {
 
 // Runs the cases (gtest's flags and sharding work), prints the skips, and checks them against the expected ones.
 // Besides gtest's argv may hold --worker=PATH, the program made by conformance_worker() of defs.bzl, for the cases with
-// several processes; and --limit=DURATION, how long to wait for what has to happen.
+// several processes; --faults, to run the faults under load (fault_cases.cc) instead; and --limit=DURATION, how long to
+// wait for what has to happen.
 int Main(int argc, char** argv, Environment environment);
 
 }  // namespace messaging::conformance

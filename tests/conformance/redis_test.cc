@@ -57,9 +57,25 @@ Environment RedisEnvironment(servers::RedisServer& server, int partitions) {
     server.server().Pause();
     return [&server] { server.server().Continue(); };
   };
-  environment.restart_server = [&server] {
-    server.server().Kill();
+  environment.restart_server = [&server](bool kill) {
+    if (kill) {
+      server.server().Kill();
+    } else if (absl::Status stopped = server.server().Stop(); !stopped.ok()) {
+      return stopped;
+    }
     return server.server().StartAgain();
+  };
+  environment.cut_connections = [&server] {
+    return Run(server.port(), {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
+  };
+  environment.fill_server = [&server]() -> std::function<void()> {
+    EXPECT_EQ(Run(server.port(), {"CONFIG", "SET", "maxmemory", "1mb"}), absl::OkStatus());
+    return [&server] { EXPECT_EQ(Run(server.port(), {"CONFIG", "SET", "maxmemory", "0"}), absl::OkStatus()); };
+  };
+  environment.delete_topic = [&server, partitions](const std::string&, const std::string& topic) {
+    std::vector<std::string> command = {"DEL", topic};
+    for (int i = 0; i < partitions; ++i) command.push_back(absl::StrCat(topic, "/", i));
+    return Run(server.port(), command);
   };
   environment.send_foreign = [&server, partitions](const std::string&, const Message& message) {
     std::vector<std::string> arguments = {"XADD", message.topic + (partitions > 0 ? "/0" : ""), "*", "payload",

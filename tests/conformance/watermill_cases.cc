@@ -289,7 +289,7 @@ void Reconnect(Bench& bench) {
   std::thread sending([&] { bench.SendMany(*client, bench.Topic(), n); });
   for (int restart = 1; restart <= 2; ++restart) {
     EXPECT_TRUE(journal.AwaitDistinct(n / 4 * restart));
-    const absl::Status restarted = bench.environment().restart_server();
+    const absl::Status restarted = bench.environment().restart_server(/*kill=*/true);
     EXPECT_TRUE(restarted.ok()) << restarted;
   }
   sending.join();

@@ -1,0 +1,376 @@
+// The faults that a service in production meets, under load, with the figures that they may cost. Each prints a line of
+// a table: what was lost, what came unexpected, what came twice, and how long handling paused after the fault was over.
+#include <dirent.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "messaging/broker/broker.h"
+#include "tests/conformance/cases.h"
+#include "tests/conformance/processes.h"
+
+namespace messaging::conformance {
+namespace {
+
+using ledger::Entry;
+using ledger::Event;
+using ledger::Report;
+
+constexpr int kTopics = 4;
+constexpr int kInHand = 64;  // Of each consumer.
+constexpr int kConcurrency = 8;
+constexpr absl::Duration kPoll = absl::Milliseconds(100);
+constexpr absl::Duration kPace = absl::Microseconds(1'500);  // Of each sender: so that the load outlasts the faults.
+constexpr absl::Duration kAll = absl::Minutes(1);            // For everything to be handled, on a busy machine.
+
+size_t CountFiles(const std::string& folder) {
+  size_t count = 0;
+  if (DIR* const open = opendir(folder.c_str())) {
+    while (readdir(open) != nullptr) ++count;
+    closedir(open);
+  }
+  return count;
+}
+
+// Two consumers and a sender for each of four topics, a KiB a message.
+class Load {
+ public:
+  explicit Load(Bench& bench, absl::Duration slow = absl::Milliseconds(1)) : bench_(bench), processes_(bench) {
+    consumer_ = processes_.Options();
+    consumer_.topics.clear();
+    for (int i = 0; i < kTopics; ++i) consumer_.topics.push_back(bench.Topic(absl::StrCat("t", i)));
+    consumer_.concurrency = kConcurrency;
+    consumer_.max_messages = kInHand;
+    consumer_.slow = slow;
+    messages_ = bench.environment().fault_messages;
+  }
+
+  Processes& processes() { return processes_; }
+  WorkerOptions& consumer() { return consumer_; }
+  int messages() const { return messages_; }
+  void set_messages(int messages) { messages_ = messages; }
+
+  Worker StartConsumer() {
+    Worker worker = processes_.Start(consumer_);
+    EXPECT_TRUE(processes_.AwaitPoint("ready", "", worker.pid()));
+    return worker;
+  }
+  Worker StartSender(int topic, int count, const std::string& prefix, absl::Duration pace = absl::ZeroDuration()) {
+    WorkerOptions options = processes_.Options();
+    options.topics = {consumer_.topics[topic]};
+    options.send = count;
+    options.prefix = prefix;
+    options.keys = 25;
+    options.size = 1 << 10;
+    options.wait_for_room = true;
+    options.slow = pace;
+    return processes_.Start(options);
+  }
+  void StartSenders() {
+    for (int i = 0; i < kTopics; ++i)
+      senders_.push_back(StartSender(i, messages_ / kTopics, absl::StrCat("t", i, "-"), kPace));
+  }
+  // Waits until the senders have ended well.
+  void JoinSenders() {
+    for (Worker& sender : senders_) {
+      const absl::StatusOr<int> code = sender.Wait(kAll);
+      EXPECT_TRUE(code.ok() && *code == 0) << code.status();
+    }
+    senders_.clear();
+  }
+  // Until something was handled since `after`.
+  void AwaitHandling(absl::Time after) {
+    EXPECT_TRUE(WaitUntil(
+        [&] {
+          const std::vector<Entry> entries = processes_.Entries();
+          return std::any_of(entries.rbegin(), entries.rend(),
+                             [&](const Entry& entry) { return entry.event == Event::kHandled && entry.at > after; });
+        },
+        Limit(), kPoll));
+  }
+  void FaultIsOver() { over_.push_back(absl::Now()); }
+
+  // Until all is handled, then prints and checks the row.
+  Report Finish(int row, const std::string& fault, int64_t most_duplicates, absl::Duration most_recovery) {
+    EXPECT_TRUE(WaitUntil(
+        [&] {
+          processes_.NoteDeadLetters();
+          return processes_.Report().lost == 0;
+        },
+        kAll, kPoll));
+    const Report report = processes_.Report();
+    const absl::Duration recovery = Recovery();
+    std::printf("| %d | %s | %s | %lld | %lld | %lld | %lld (%lld) | %s (%s) |\n", row, fault.c_str(),
+                bench_.environment().name.c_str(), static_cast<long long>(report.accepted),
+                static_cast<long long>(report.lost), static_cast<long long>(report.unexpected),
+                static_cast<long long>(report.duplicates), static_cast<long long>(most_duplicates),
+                absl::FormatDuration(absl::Trunc(recovery, absl::Milliseconds(1))).c_str(),
+                absl::FormatDuration(most_recovery).c_str());
+    EXPECT_TRUE(report.ok()) << report.ToString();
+    EXPECT_LE(report.duplicates, most_duplicates);
+    EXPECT_LE(recovery, most_recovery);
+    return report;
+  }
+
+ private:
+  // From the end of a fault to the next handling, the longest.
+  absl::Duration Recovery() {
+    absl::Duration longest = absl::ZeroDuration();
+    std::vector<absl::Time> handled;
+    for (const Entry& entry : processes_.Entries()) {
+      if (entry.event == Event::kHandled) handled.push_back(entry.at);
+    }
+    std::sort(handled.begin(), handled.end());
+    for (const absl::Time over : over_) {
+      const auto next = std::lower_bound(handled.begin(), handled.end(), over);
+      if (next != handled.end()) longest = std::max(longest, *next - over);
+    }
+    return longest;
+  }
+
+  Bench& bench_;
+  Processes processes_;
+  WorkerOptions consumer_;
+  int messages_ = 0;
+  std::vector<Worker> senders_;
+  std::vector<absl::Time> over_;
+};
+
+// Row 1.
+void ConsumersAreKilled(Bench& bench) {
+  constexpr int kKills = 10;
+  Load load(bench);
+  std::mt19937 random(1);
+  Worker survivor = load.StartConsumer();
+  Worker victim = load.StartConsumer();
+  load.StartSenders();
+  for (int i = 0; i < kKills; ++i) {
+    load.AwaitHandling(absl::Now());
+    // The moment is what varies: nothing is waited for.
+    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution<int>(20, 150)(random)));
+    victim.Kill();
+    load.FaultIsOver();
+    victim = load.StartConsumer();
+  }
+  load.JoinSenders();
+  load.Finish(1, "kill -9 of a consumer, 10 times", kKills * kInHand, bench.environment().takeover);
+  load.processes().Stop(survivor);
+  load.processes().Stop(victim);
+}
+
+// Row 2.
+void SendersAreKilled(Bench& bench) {
+  Load load(bench);
+  std::mt19937 random(2);
+  Worker consumer = load.StartConsumer();
+  for (int i = 0; i < 10; ++i) {
+    const std::string prefix = absl::StrCat("s", i, "-");
+    Worker sender = load.StartSender(i % kTopics, load.messages(), prefix);
+    EXPECT_TRUE(load.processes().AwaitEntry(
+        [&](const Entry& entry) { return entry.event == Event::kAccepted && entry.id.starts_with(prefix); }));
+    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution<int>(5, 60)(random)));
+    sender.Kill();
+    load.FaultIsOver();
+  }
+  load.Finish(2, "kill -9 of a sender, 10 times", 0, bench.environment().takeover);
+  load.processes().Stop(consumer);
+}
+
+// Row 3.
+void StopUnderFullLoad(Bench& bench) {
+  Load load(bench);
+  load.consumer().slow = absl::Milliseconds(20);
+  load.set_messages(load.messages() / 5);
+  Worker stays = load.StartConsumer();
+  Worker stops = load.StartConsumer();
+  load.StartSenders();
+  load.AwaitHandling(absl::Now());
+  const absl::Time asked = absl::Now();
+  stops.Terminate();
+  const absl::StatusOr<int> code = stops.Wait(Limit());
+  const absl::Duration took = absl::Now() - asked;
+  load.FaultIsOver();
+  EXPECT_TRUE(code.ok() && *code == 0) << code.status();
+  EXPECT_LE(took, absl::Seconds(2) + load.consumer().slow);
+  load.JoinSenders();
+  load.Finish(3,
+              absl::StrCat("SIGTERM of a consumer (ended in ",
+                           absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1))), ")"),
+              0, absl::Seconds(2));
+  load.processes().Stop(stays);
+}
+
+// Row 4.
+void TheServerRestarts(Bench& bench) {
+  constexpr int kRestarts = 4;  // Two of each kind.
+  Load load(bench);
+  Worker one = load.StartConsumer();
+  Worker two = load.StartConsumer();
+  load.StartSenders();
+  for (int i = 0; i < kRestarts; ++i) {
+    load.AwaitHandling(absl::Now());
+    const absl::Status restarted = bench.environment().restart_server(/*kill=*/i % 2 == 1);
+    ASSERT_TRUE(restarted.ok()) << restarted;
+    load.FaultIsOver();
+  }
+  load.JoinSenders();
+  load.Finish(4, "server ended and killed, twice each", 2 * kRestarts * kInHand, absl::Seconds(5));
+  load.processes().Stop(one);
+  load.processes().Stop(two);
+}
+
+// Row 5.
+void ConnectionsAreCut(Bench& bench) {
+  constexpr int kCuts = 10;
+  absl::Duration clean;
+  for (const int cuts : {0, kCuts}) {
+    const std::string which = cuts == 0 ? "clean" : "cut";
+    Load load(bench, absl::Milliseconds(4));
+    load.consumer().topics = {bench.Topic(which + "0"), bench.Topic(which + "1"), bench.Topic(which + "2"),
+                              bench.Topic(which + "3")};
+    Worker one = load.StartConsumer();
+    Worker two = load.StartConsumer();
+    auto open_files = [&] { return CountFiles(absl::StrCat("/proc/", one.pid(), "/fd")); };
+    auto threads = [&] { return CountFiles(absl::StrCat("/proc/", one.pid(), "/task")); };
+    const absl::Time begin = absl::Now();
+    load.StartSenders();
+    load.AwaitHandling(begin);
+    const size_t files_before = open_files();
+    const size_t threads_before = threads();
+    for (int i = 0; i < cuts; ++i) {
+      absl::SleepFor(absl::Milliseconds(500));  // The rate of the fault.
+      const absl::Status cut = bench.environment().cut_connections();
+      ASSERT_TRUE(cut.ok()) << cut;
+      load.FaultIsOver();
+    }
+    load.JoinSenders();
+    EXPECT_TRUE(WaitUntil([&] { return load.processes().Report().lost == 0; }, kAll, kPoll));
+    const absl::Duration took = absl::Now() - begin;
+    if (cuts == 0) {
+      clean = took;
+    } else {
+      load.Finish(5,
+                  absl::StrCat("all connections cut, 10 times in 5 s (throughput ",
+                               static_cast<int>(100 * absl::FDivDuration(clean, took)), " % of undisturbed)"),
+                  2 * kCuts * kInHand, absl::Seconds(5));
+      EXPECT_GE(absl::FDivDuration(clean, took), 0.5);
+      EXPECT_LE(open_files(), files_before + 1) << "of a consumer";
+      EXPECT_LE(threads(), threads_before) << "of a consumer";
+    }
+    load.processes().Stop(one);
+    load.processes().Stop(two);
+  }
+}
+
+// Row 11.
+void TheServerIsFull(Bench& bench) {
+  Load load(bench);
+  Worker one = load.StartConsumer();
+  Worker two = load.StartConsumer();
+  load.StartSenders();
+  load.AwaitHandling(absl::Now());
+  const std::function<void()> relieve = bench.environment().fill_server();
+  absl::SleepFor(absl::Seconds(2));  // The fault's length.
+  relieve();
+  load.FaultIsOver();
+  load.JoinSenders();
+  const Report report = load.Finish(11, "server full for 2 s", 2 * kInHand, absl::Seconds(5));
+  EXPECT_EQ(report.refused, 0) << "they had longer than 2 s";
+  load.processes().Stop(one);
+  load.processes().Stop(two);
+}
+
+// Row 13.
+void PoisonAmongTheGood(Bench& bench) {
+  Load load(bench);
+  load.set_messages(kTopics * 250);
+  load.consumer().fail_on = "poison";
+  load.consumer().max_retries = 3;
+  load.consumer().retry_delay = absl::Milliseconds(200);
+  Worker consumer = load.StartConsumer();
+  Worker poison = load.StartSender(0, 5, "poison");
+  load.StartSenders();
+  load.JoinSenders();
+  (void)poison.Wait(Limit());
+  const Report report = load.Finish(13, "5 messages that always fail among 1,000", 0, absl::ZeroDuration());
+  EXPECT_EQ(report.dead, 5);
+  std::map<std::string, std::vector<absl::Time>> begun;
+  for (const Entry& entry : load.processes().Entries()) {
+    if (entry.event == Event::kBegin && entry.id.starts_with("poison")) begun[entry.id].push_back(entry.at);
+  }
+  EXPECT_EQ(begun.size(), 5u);
+  for (const auto& [id, times] : begun) {
+    EXPECT_EQ(times.size(), 4u) << id;
+    for (size_t i = 1; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 1], absl::Milliseconds(200)) << id;
+  }
+  load.processes().Stop(consumer);
+}
+
+// Row 20.
+void DeadLettersAreRefused(Bench& bench) {
+  Load load(bench);
+  load.set_messages(kTopics * 250);
+  load.consumer().fail_on = "bad";
+  load.consumer().max_retries = 0;
+  Worker consumer = load.StartConsumer();
+  auto client = bench.NewClient("watching");
+  const std::function<void()> mend = bench.environment().break_dead_letters(client->broker(), bench.url());
+  Worker bad = load.StartSender(0, 20, "bad");
+  load.StartSenders();
+  load.JoinSenders();
+  (void)bad.Wait(Limit());
+  EXPECT_TRUE(load.processes().AwaitEntry(
+      [](const Entry& entry) { return entry.event == Event::kEnd && entry.id.starts_with("bad"); }));
+  absl::SleepFor(absl::Seconds(2));  // The fault's length.
+  mend();
+  const Report report = load.Finish(20, "dead letters refused for 2 s", 0, absl::ZeroDuration());
+  EXPECT_EQ(report.dead, 20);
+  load.processes().Stop(consumer);
+}
+
+// Row 27.
+void ATopicIsDeletedWhileItIsConsumed(Bench& bench) {
+  Load load(bench);
+  load.set_messages(kTopics * 100);
+  Worker consumer = load.StartConsumer();
+  load.StartSenders();
+  load.JoinSenders();
+  EXPECT_TRUE(WaitUntil([&] { return load.processes().Report().lost == 0; }, kAll, kPoll));
+  for (const std::string& topic : load.consumer().topics) {
+    const absl::Status deleted = bench.environment().delete_topic(bench.url(), topic);
+    ASSERT_TRUE(deleted.ok()) << deleted;
+  }
+  load.FaultIsOver();
+  for (int i = 0; i < kTopics; ++i) {
+    Worker sender = load.StartSender(i, 100, absl::StrCat("again", i, "-"));
+    const absl::StatusOr<int> code = sender.Wait(kAll);
+    EXPECT_TRUE(code.ok() && *code == 0) << code.status();
+  }
+  load.Finish(27, "four topics deleted while consumed", 0, absl::Seconds(10));
+  load.processes().Stop(consumer);
+}
+
+}  // namespace
+
+std::vector<Case> FaultCases() {
+  return {
+      {"ConsumersAreKilled", ConsumersAreKilled, {Need::kSeveralProcesses}},
+      {"SendersAreKilled", SendersAreKilled, {Need::kSeveralProcesses}},
+      {"StopUnderFullLoad", StopUnderFullLoad, {Need::kSeveralProcesses}},
+      {"TheServerRestarts", TheServerRestarts, {Need::kSeveralProcesses, Need::kRestartServer}},
+      {"ConnectionsAreCut", ConnectionsAreCut, {Need::kSeveralProcesses, Need::kCutConnections}},
+      {"TheServerIsFull", TheServerIsFull, {Need::kSeveralProcesses, Need::kFillServer}},
+      {"PoisonAmongTheGood", PoisonAmongTheGood, {Need::kSeveralProcesses}},
+      {"DeadLettersAreRefused", DeadLettersAreRefused, {Need::kSeveralProcesses, Need::kBreakDeadLetters}},
+      {"ATopicIsDeletedWhileItIsConsumed",
+       ATopicIsDeletedWhileItIsConsumed,
+       {Need::kSeveralProcesses, Need::kDeleteTopic}},
+  };
+}
+
+}  // namespace messaging::conformance
