@@ -112,7 +112,7 @@ class Load {
                 absl::FormatDuration(absl::Trunc(recovery, absl::Milliseconds(1))).c_str(),
                 absl::FormatDuration(most_recovery).c_str());
     EXPECT_TRUE(report.ok()) << report.ToString();
-    EXPECT_LE(report.duplicates, most_duplicates);
+    EXPECT_LE(report.duplicates, most_duplicates) << Repeats();
     EXPECT_LE(recovery, most_recovery);
     return report;
   }
@@ -131,6 +131,27 @@ class Load {
       if (next != handled.end()) longest = std::max(longest, *next - over);
     }
     return longest;
+  }
+
+  // Where handlings beyond the first came from: what the broker delivered again, to the same process or another; the
+  // others are messages that it has twice, as a send was repeated.
+  std::string Repeats() const {
+    std::map<std::string, pid_t> first;
+    std::map<std::pair<std::string, pid_t>, bool> redelivered;
+    int same = 0, another = 0, sent_twice = 0;
+    for (const Entry& entry : processes_.Entries()) {
+      if (entry.event == Event::kBegin) redelivered[{entry.id, entry.pid}] = entry.note == "redelivered";
+      if (entry.event != Event::kHandled) continue;
+      const auto [earlier, is_first] = first.emplace(entry.id, entry.pid);
+      if (is_first) continue;
+      if (!redelivered[{entry.id, entry.pid}]) {
+        ++sent_twice;
+      } else {
+        ++(earlier->second == entry.pid ? same : another);
+      }
+    }
+    return absl::StrCat("delivered again to the same process: ", same, ", to another: ", another,
+                        ", new to the broker: ", sent_twice);
   }
 
   Bench& bench_;

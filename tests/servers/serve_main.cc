@@ -1,5 +1,6 @@
 // serve redis|rabbitmq|kafka: starts a real server on free ports, prints its URL as one line, and keeps it until
-// standard input ends or SIGTERM or SIGINT comes. For demonstrations, benchmarks and trying things by hand.
+// standard input ends or SIGTERM or SIGINT comes. For demonstrations, benchmarks and trying things by hand. What
+// follows `redis` is given to redis-server.
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -49,9 +50,9 @@ int main(int argc, char** argv) {
   sigaddset(&ends, SIGINT);
   sigprocmask(SIG_BLOCK, &ends, nullptr);
   const int signals = signalfd(-1, &ends, SFD_CLOEXEC);
-  const std::string name = argc == 2 ? argv[1] : "";
+  const std::string name = argc == 2 || (argc > 2 && argv[1] == std::string("redis")) ? argv[1] : "";
   if (name == "redis") {
-    RedisServer server;
+    RedisServer server({.arguments = {argv + 2, argv + argc}});
     const absl::Status started = server.Start();
     return Serve(started, server.url(), signals);
   }
@@ -65,6 +66,6 @@ int main(int argc, char** argv) {
     const absl::Status started = cluster.Start();
     return Serve(started, absl::StrCat("kafka://", cluster.bootstrap_servers()), signals);
   }
-  fprintf(stderr, "usage: serve redis|rabbitmq|kafka\n");
+  fprintf(stderr, "usage: serve redis [ARGUMENTS]|rabbitmq|kafka\n");
   return 2;
 }

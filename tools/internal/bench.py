@@ -1,4 +1,4 @@
-"""bench.py TREE [--suite engine|sqlite|idle] [--quick]: what tools/bench runs. Figures only compare within one run."""
+"""bench.py TREE [--suite NAME] [--broker NAME] [--quick]: what tools/bench runs. Figures compare within one run only."""
 import argparse
 import json
 import os
@@ -9,10 +9,15 @@ import sys
 import tempfile
 import time
 
+import servers
+
 parser = argparse.ArgumentParser(prog="tools/bench", description="Measures; each figure is a median with its spread.")
 parser.add_argument("tree", help=argparse.SUPPRESS)
 parser.add_argument("--suite", choices=["engine", "sqlite", "idle"], help="only this one")
+parser.add_argument("--broker", choices=sorted(servers.BROKERS), help="only this one, on a server started for it")
+parser.add_argument("--messages", type=int, help="of a broker: how many are sent and consumed each time")
 parser.add_argument("--quick", action="store_true", help="three repetitions of a tenth of the work")
+parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
 options = parser.parse_args()
 REPETITIONS = 3 if options.quick else 7
 SHARE = 10 if options.quick else 1
@@ -31,8 +36,12 @@ def run(*command):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+ROWS = []
+
+
 def row(what, values, unit, goal, form="{:,.0f}"):
     low, mid, high = min(values), statistics.median(values), max(values)
+    ROWS.append({"what": what.strip(), "median": mid, "lowest": low, "highest": high, "unit": unit, "goal": goal})
     spread = f"{form.format(low)} to {form.format(high)}"
     print(f"{what:<52} {form.format(mid):>12} {unit:<10} ({spread}); goal: {goal}", flush=True)
 
@@ -44,17 +53,64 @@ def engine():
     row("  processor time", [r["cpu_ns_per_message"] for r in runs], "ns/message", "none")
 
 
-def sqlite():
-    (program,) = build("//tests/bench:sqlite_bench")
-    ours, raw = [], []
-    with tempfile.TemporaryDirectory() as folder:
+# What a server is started with, so that it does not tidy up in the middle, and how it stores what is measured.
+SERVER_ARGUMENTS = {"redis": ["--auto-aof-rewrite-percentage", "0"]}
+STORED = {"redis": "appendfsync always", "sqlite": "synchronous FULL"}
+MESSAGES = {"redis": 200_000, "sqlite": 200_000}
+# Goals of the issues: send and consume against the C client alone, processor time of it.
+GOALS = {"sqlite": {"send": "0.8", "consume": "0.8", "cpu": "none"}}
+
+
+def broker(name):
+    """The library against the C client alone, in turn: the machine's pace changes."""
+    ours, raw = build(f"//tests/bench:{name}_bench", f"//tests/bench:raw_{name}")
+    if servers.target(name):
+        subprocess.run([BAZEL, "build", servers.target(name)], cwd=options.tree, check=True, stderr=subprocess.PIPE)
+    messages = options.messages or MESSAGES.get(name, 100_000) // SHARE
+    goals = {"send": "0.9", "consume": "0.9", "cpu": "at most 1.5", **GOALS.get(name, {})}
+    figures = {(kind, mode): [] for kind in ("ours", "raw") for mode in ("send", "consume", "latency")}
+    with tempfile.TemporaryDirectory() as folder, \
+            servers.running(name, folder, *SERVER_ARGUMENTS.get(name, [])) as url:
+        def measure(kind, mode, topic, n):
+            where = f"{url}.{topic}" if name == "sqlite" else url  # A file of its own: the last one's size counts.
+            done = subprocess.run([ours if kind == "ours" else raw, mode, topic, str(n)], check=True, text=True,
+                                  stdout=subprocess.PIPE, env={**os.environ, "MESSAGING_URL": where})
+            return json.loads(done.stdout)
+
+        print(f"{name}: {messages:,} messages of 256 bytes, {STORED.get(name, 'as the server is set up')}", flush=True)
         for i in range(REPETITIONS):
-            for kind, into in (("ours", ours), ("raw", raw)):  # In turn: the machine's pace changes.
-                into.append(run(program, kind, f"{folder}/{kind}{i}.db", str(200_000 // SHARE)))
-    for what in ("send", "consume"):
-        key = what + "_per_second"
-        row(f"sqlite {what}, confirmed", [r[key] for r in ours], "messages/s", "none")
-        row(f"sqlite {what}, against plain SQLite", [o[key] / r[key] for o, r in zip(ours, raw)], "ratio", "0.8", "{:.2f}")
+            for kind in ("ours", "raw"):
+                topic = f"bench.{kind}.{i}"
+                for mode in ("send", "consume"):
+                    figures[kind, mode].append(measure(kind, mode, topic, messages))
+                if name != "sqlite":
+                    measure("raw", "drop", topic, 0)
+        for i in range(REPETITIONS):
+            for kind in ("ours", "raw") if name != "sqlite" else ("ours",):
+                figures[kind, "latency"].append(measure(kind, "latency", f"latency.{kind}.{i}", 2_000 // SHARE))
+        idle_figures = [measure("ours", "idle", "idle", 10 if REPETITIONS > 3 else 3)]
+
+    def of(kind, mode, key):
+        return [figure[key] for figure in figures[kind, mode]]
+
+    for mode in ("send", "consume"):
+        rate, cpu = "messages_per_second", "cpu_us_per_message"
+        row(f"{name} {mode}", of("ours", mode, rate), "messages/s", "none")
+        row("  the C client alone", of("raw", mode, rate), "messages/s", "none")
+        row("  ratio", [o / r for o, r in zip(of("ours", mode, rate), of("raw", mode, rate))], "", goals[mode], "{:.2f}")
+        row("  client's processor time", of("ours", mode, cpu), "us/message", "none", "{:.2f}")
+        row("  ratio", [o / r for o, r in zip(of("ours", mode, cpu), of("raw", mode, cpu))], "", goals["cpu"], "{:.2f}")
+    row(f"{name} send to handler, 200 a second, p50", of("ours", "latency", "p50_us"), "us", "none")
+    row("  p99", of("ours", "latency", "p99_us"), "us", "none")
+    if figures["raw", "latency"]:
+        row("  the C client alone, p50", of("raw", "latency", "p50_us"), "us", "none")
+        row("  the C client alone, p99", of("raw", "latency", "p99_us"), "us", "none")
+    if figures["ours", "latency"][0]["send_to_call_p99_us"] >= 0:
+        for key, what in (("send_to_call", "Send to the C call"), ("return_to_handler", "C return to the handler")):
+            row(f"  from {what}, p50", of("ours", "latency", key + "_p50_us"), "us", "none", "{:.1f}")
+            row(f"  from {what}, p99", of("ours", "latency", key + "_p99_us"), "us", "under 50", "{:.1f}")
+    row(f"idle {name} client, of a core", [f["cpu_percent"] for f in idle_figures], "%", "under 1", "{:.2f}")
+    row(f"idle {name} client, resident", [f["resident_mib"] for f in idle_figures], "MiB", "under 12", "{:.1f}")
 
 
 def memory_of(pid):
@@ -104,6 +160,12 @@ def idle():
         consumer.wait()
 
 
-for name, suite in (("engine", engine), ("sqlite", sqlite), ("idle", idle)):
-    if options.suite in (None, name):
-        suite()
+if options.broker:
+    broker(options.broker)
+else:
+    for name, suite in (("engine", engine), ("sqlite", lambda: broker("sqlite")), ("idle", idle)):
+        if options.suite in (None, name):
+            suite()
+if options.json:
+    with open(options.json, "w", encoding="utf-8") as f:
+        json.dump(ROWS, f, indent=1)

@@ -7,19 +7,19 @@ import run_tests
 
 
 @contextlib.contextmanager
-def _sqlite(folder):
+def _sqlite(folder, *_):
     """No server: a file."""
     yield "sqlite://" + os.path.join(folder, "messages.db")
 
 
 def _server(name):
     @contextlib.contextmanager
-    def running_server(folder):
+    def running_server(folder, *arguments):
         """A real one, kept by //tests/servers:serve as long as its standard input is open."""
         serve = os.path.join(run_tests.bazel("info", "bazel-bin").strip(), "tests/servers/serve")
         kafka = os.path.join(run_tests.TREE, ".setup/kafka")
         environment = {"CORE_MESSAGING_KAFKA": os.path.realpath(kafka), **os.environ}
-        with subprocess.Popen([serve, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        with subprocess.Popen([serve, name, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                               env=environment, start_new_session=True) as process:
             try:
                 url = process.stdout.readline().strip()
@@ -32,12 +32,12 @@ def _server(name):
     return running_server
 
 
-# By name: a context manager that takes a folder and gives the URL of a broker that answers.
+# By name: a context manager that takes a folder, and arguments for the server, and gives the URL of a broker that answers.
 BROKERS = {"redis": _server("redis"), "sqlite": _sqlite}
 
 
-def running(broker, folder):
-    return BROKERS[broker](folder)
+def running(broker, folder, *arguments):
+    return BROKERS[broker](folder, *arguments)
 
 
 def target(broker):
