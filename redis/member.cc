@@ -2,6 +2,8 @@
 // member_replies.cc.
 #include "redis/member.h"
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -205,7 +207,7 @@ void Member::Connect(absl::Time now) {
   if (!commands.ok()) {
     const absl::Status& why = commands.status();
     if (!started_ && (ForGood(why) || now >= start_limit_)) return FailStart(why);
-    retry_at_ = next_step_ = now + backoff_.Next();
+    retry_at_ = next_step_ = now + std::min(backoff_.Next(), loop_->options().claim_idle / 4);
     if (!std::exchange(complained_, true)) {
       Log(Severity::kWarning,
           absl::StrCat("group ", options_.group, " cannot consume, and tries again: ", why.message()));
@@ -236,15 +238,23 @@ void Member::Disconnect(const absl::Status& why) {
   histories_ = 0;
   for (Stream& stream : streams_) {
     // Whether a partition is still ours is asked when connected again.
+    if (started_) stream.had = stream.claim != Stream::Claim::kNone;
     stream.claim = Stream::Claim::kNone;
     stream.reading = false;
     stream.adopting = 0;
   }
-  retry_at_ = next_step_ = Now() + backoff_.Next();
-  for (Asked& asked : std::exchange(asked_, {})) {
-    if (!asked.settlements.empty()) Answer(std::move(asked.settlements), why);
-  }
+  retry_at_ = next_step_ = Now() + std::min(backoff_.Next(), loop_->options().claim_idle / 4);
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
+  // Verdicts without an answer are given again once connected, before anything else is asked: each can be twice.
+  std::vector<Settlement> again;
+  for (Asked& asked : std::exchange(asked_, {})) {
+    std::move(asked.settlements.begin(), asked.settlements.end(), std::back_inserter(again));
+  }
+  if (!again.empty()) {
+    absl::MutexLock lock(&mutex_);
+    std::move(verdicts_.begin(), verdicts_.end(), std::back_inserter(again));
+    verdicts_ = std::move(again);
+  }
   if (why.code() != absl::StatusCode::kCancelled && !std::exchange(complained_, true)) {
     Log(Severity::kWarning,
         absl::StrCat("group ", options_.group, " does not consume, and connects again: ", why.message()));

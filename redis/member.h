@@ -14,6 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -70,6 +71,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
     enum class Claim { kNone, kAdopting, kOwned, kLeaving };
     Claim claim = Claim::kNone;
     bool wanted = false;
+    bool had = false;      // It was ours when the connection was lost.
     bool reading = false;  // It is among those of the read that is on its way.
     int adopting = 0;      // Answers that kAdopting waits for.
     absl::Time lease_until = absl::InfinitePast();
@@ -98,6 +100,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
     Kind kind = Kind::kIgnore;
     int stream = -1;
     bool is_retry = false;
+    size_t limit = 0;  // kTake.
     std::vector<Settlement> settlements = {};
     absl::Time when = absl::InfinitePast();
   };
@@ -111,6 +114,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   void AskHistories();
   void AskHistory(int stream, bool is_retry, std::string_view after);
   void AskTick(absl::Time now);
+  size_t RoomToTake();
   void AskPartition(int stream, absl::Time now);
   void AskAdopt(int stream, bool is_retry);
   void AskRead();
@@ -126,6 +130,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   void OnReadReply(ReplyPtr reply);
   void OnCommandReply(Asked asked, ReplyPtr reply);
   void OnGroup(const Asked& asked, const redisReply& reply);
+  absl::flat_hash_set<std::string_view> InHand(int stream, bool is_retry) const;
   void OnHistory(const Asked& asked, ReplyPtr reply);
   void OnTaken(const Asked& asked, ReplyPtr reply);
   void OnDue(const redisReply& reply);
@@ -166,7 +171,8 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   absl::flat_hash_map<std::string_view, std::pair<int, bool>> by_key_;  // Stream's number, and whether its retry.
   std::unique_ptr<Connection> reader_;
   std::unique_ptr<Connection> commands_;
-  bool reading_ = false;  // A read is on its way.
+  bool reading_ = false;      // A read is on its way ...
+  size_t read_promised_ = 0;  // ... and brings so many at most.
   absl::Time read_since_;
   std::deque<Asked> asked_;
   absl::Time asked_since_;           // When the oldest of asked_ became the oldest.
@@ -188,6 +194,8 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   double mean_bytes_ = 64 << 10;  // Of a message, as they come lately.
   absl::Time start_limit_ = absl::InfiniteFuture();
   absl::Time retry_at_ = absl::InfinitePast();
+  // Others were without the server, too: before this they have had no time to show that they are there.
+  absl::Time take_others_at_ = absl::InfinitePast();
   absl::Time next_tick_ = absl::InfinitePast();
   absl::Time next_due_ = absl::InfiniteFuture();
   absl::Time next_trim_ = absl::InfinitePast();

@@ -25,6 +25,7 @@ constexpr size_t kMaxIds = 1'000;      // In one command.
 constexpr char kMaxDue[] = "500";      // Moved at a time.
 constexpr absl::Duration kTrimEvery = absl::Minutes(1);
 constexpr size_t kStreamsATick = 16;  // With more of them the ticks of one come less often.
+constexpr size_t kReserve = 4;        // Of the room every so manyth message is left to what others leave.
 
 absl::Time Now() { return Clock::Steady().Now(); }
 
@@ -73,14 +74,15 @@ void Member::AskTick(absl::Time now) {
   const size_t rounds = (streams_.size() + kStreamsATick - 1) / kStreamsATick;
   next_tick_ = now + kTick * rounds;
   next_due_ = absl::InfiniteFuture();
-  const Room room = sink_->room();
-  const std::string limit = absl::StrCat(room.bytes == 0 ? 0 : std::min(room.messages, kMaxCount));
+  size_t spare = RoomToTake();
+  const size_t share = std::clamp<size_t>(spare / (2 * streams_.size()), 1, kMaxCount);
   const std::string idle = absl::StrCat(absl::ToInt64Milliseconds(options.claim_idle));
   const bool trim = now >= next_trim_ && (options.retention > absl::ZeroDuration() || options.max_length > 0);
   if (trim) next_trim_ = now + kTrimEvery;
   ++ticks_;
   int assigned = -1;
-  for (size_t i = 0; i < streams_.size(); ++i) {
+  for (size_t n = 0; n < streams_.size(); ++n) {
+    const size_t i = (n + static_cast<size_t>(ticks_)) % streams_.size();  // The first ones get what there is.
     const GroupKeys& keys = streams_[i].keys;
     const int stream = static_cast<int>(i);
     if (streams_[i].partitioned()) {
@@ -94,9 +96,11 @@ void Member::AskTick(absl::Time now) {
       if (!streams_[i].readable(now)) continue;
     } else {
       for (const bool is_retry : {false, true}) {
-        Ask({.kind = Asked::Kind::kTake, .stream = stream, .is_retry = is_retry})
+        const size_t limit = std::min(spare, share);
+        spare -= limit;
+        Ask({.kind = Asked::Kind::kTake, .stream = stream, .is_retry = is_retry, .limit = limit})
             .Command({"EVAL", kTake, "2", SourceKey(stream, is_retry), keys.begun, options_.group, options_.member,
-                      idle, limit});
+                      idle, absl::StrCat(limit), now >= take_others_at_ ? "1" : "0"});
       }
     }
     Ask({.kind = Asked::Kind::kDue, .stream = stream})
@@ -106,6 +110,14 @@ void Member::AskTick(absl::Time now) {
                        absl::StrCat(options.max_length)});
     }
   }
+}
+
+// What is in hand, and what the read that is on its way may bring, is not exceeded by more than a message.
+size_t Member::RoomToTake() {
+  const Room room = sink_->room();
+  const size_t promised = reading_ ? read_promised_ : room.messages - room.messages / kReserve;
+  if (room.bytes == 0 || room.messages <= promised) return 0;
+  return std::min(room.messages - promised, static_cast<size_t>(static_cast<double>(room.bytes) / mean_bytes_) + 1);
 }
 
 void Member::AskPartition(int number, absl::Time now) {
@@ -149,7 +161,8 @@ void Member::AskRead() {
   if (room.messages == 0 || room.bytes == 0) return;
   const absl::Time now = Now();
   std::vector<int> which;
-  const size_t most = std::min({streams_.size(), kMaxStreams, std::max<size_t>(room.messages / 2, 1)});
+  const size_t messages = room.messages - room.messages / kReserve;
+  const size_t most = std::min({streams_.size(), kMaxStreams, std::max<size_t>(messages / 2, 1)});
   for (size_t n = 0; n < streams_.size() && which.size() < most; ++n) {
     const size_t i = (first_stream_ + n) % streams_.size();
     if (streams_[i].readable(now)) which.push_back(static_cast<int>(i));
@@ -157,7 +170,8 @@ void Member::AskRead() {
   if (which.empty()) return;
   first_stream_ = (first_stream_ + which.size()) % streams_.size();
   const auto by_bytes = static_cast<size_t>(static_cast<double>(room.bytes) / mean_bytes_);
-  const size_t count = std::clamp<size_t>(std::min(room.messages, by_bytes) / which.size(), 1, kMaxCount);
+  const size_t count = std::clamp<size_t>(std::min(messages, by_bytes) / (2 * which.size()), 1, kMaxCount);
+  read_promised_ = count * 2 * which.size();
   CommandBuffer& out = reader_->out;
   out.Begin(9 + 4 * which.size());
   for (const std::string_view argument :

@@ -146,6 +146,7 @@ void Member::OnGroup(const Asked& asked, const redisReply& reply) {
         absl::StrCat(loop_->options().Address(), ": connected again, group ", options_.group, " consumes"));
   }
   history_wanted_ = was_connected_;
+  if (was_connected_) take_others_at_ = Now() + loop_->options().claim_idle;
   was_connected_ = true;
   next_tick_ = absl::InfinitePast();
   if (!std::exchange(started_, true)) {
@@ -154,14 +155,19 @@ void Member::OnGroup(const Asked& asked, const redisReply& reply) {
   }
 }
 
+absl::flat_hash_set<std::string_view> Member::InHand(int stream, bool is_retry) const {
+  absl::flat_hash_set<std::string_view> entries;
+  for (const RedisRecord* record = in_hand_; record != nullptr; record = record->next) {
+    if (record->stream == stream && record->is_retry == is_retry) entries.insert(record->entry);
+  }
+  return entries;
+}
+
 void Member::OnHistory(const Asked& asked, ReplyPtr reply) {
   const redisReply* const part = Element(*reply, 0);
   const redisReply* const entries = part == nullptr ? nullptr : Element(*part, 1);
   if (entries == nullptr || entries->elements == 0) return;
-  absl::flat_hash_set<std::string_view> known;
-  for (const RedisRecord* record = in_hand_; record != nullptr; record = record->next) {
-    if (record->stream == asked.stream && record->is_retry == asked.is_retry) known.insert(record->entry);
-  }
+  const absl::flat_hash_set<std::string_view> known = InHand(asked.stream, asked.is_retry);
   if (entries->elements == kHistoryCount) {
     AskHistory(asked.stream, asked.is_retry, View(*entries->element[kHistoryCount - 1]->element[0]));
   }
@@ -191,9 +197,20 @@ RedisRecord* Member::AddTaken(Batch& batch, const Asked& asked, const redisReply
 }
 
 void Member::OnTaken(const Asked& asked, ReplyPtr reply) {
+  const redisReply* const renewed = Element(*reply, 0);
+  if (renewed == nullptr) return;
+  // A read whose answer never came (it was on its way when the connection was lost) gave us what we do not know of.
+  if (renewed->elements > 0 && !history_wanted_ && histories_ == 0) {
+    const absl::flat_hash_set<std::string_view> known = InHand(asked.stream, asked.is_retry);
+    for (size_t i = 0; i < renewed->elements && !history_wanted_; ++i) {
+      history_wanted_ = !known.contains(View(*renewed->element[i]));
+    }
+  }
   auto batch = std::make_unique<Batch>(std::move(reply));
-  for (size_t i = 0; i < batch->reply->elements; ++i) AddTaken(*batch, asked, *batch->reply->element[i]);
+  const size_t taken = batch->reply->elements - 1;
+  for (size_t i = 1; i <= taken; ++i) AddTaken(*batch, asked, *batch->reply->element[i]);
   Deliver(std::move(batch));
+  if (taken > 0 && taken >= asked.limit) next_tick_ = absl::InfinitePast();  // There may be more.
 }
 
 void Member::OnAdopted(const Asked& asked, ReplyPtr reply) {
@@ -220,7 +237,8 @@ void Member::OnAssign(const Asked& asked, const redisReply& reply) {
   if (number == nullptr || members == nullptr) return;
   for (Stream& stream : streams_) {
     if (stream.topic != streams_[asked.stream].topic) continue;
-    stream.wanted = number->integer >= 0 && stream.partition % members->integer == number->integer;
+    stream.wanted = number->integer >= 0 && stream.partition % members->integer == number->integer &&
+                    (stream.had || stream.claim != Stream::Claim::kNone || Now() >= take_others_at_);
     if (!stream.wanted && stream.claim != Stream::Claim::kNone) stream.claim = Stream::Claim::kLeaving;
     if (stream.wanted && stream.claim == Stream::Claim::kLeaving) stream.claim = Stream::Claim::kOwned;
     if (stream.claim == Stream::Claim::kLeaving || (stream.wanted && stream.claim == Stream::Claim::kNone)) {

@@ -27,6 +27,9 @@ constexpr size_t kMaxAsked = 10'000;
 constexpr size_t kMaxUnsentBytes = 1 << 20;
 constexpr absl::Duration kPause = absl::Milliseconds(200);  // Before what was refused for a while is sent again.
 constexpr absl::Duration kTrimEvery = absl::Minutes(1);
+// How far a stream is searched, from its end on, for what may have been stored. What others stored since is among it.
+constexpr size_t kPage = 1'000;
+constexpr int kMaxPages = 20;
 
 // It may pass: the message is sent again until its deadline.
 bool MayPass(const absl::Status& status) {
@@ -35,6 +38,30 @@ bool MayPass(const absl::Status& status) {
 
 bool ForGood(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnauthenticated || status.code() == absl::StatusCode::kPermissionDenied;
+}
+
+bool IsEntry(const redisReply& reply) {
+  return reply.type == REDIS_REPLY_ARRAY && reply.elements == 2 && reply.element[1]->type == REDIS_REPLY_ARRAY;
+}
+
+std::string_view IdIn(const redisReply& fields) {
+  for (size_t i = 0; i + 1 < fields.elements; i += 2) {
+    if (View(*fields.element[i]) == "id") return View(*fields.element[i + 1]);
+  }
+  return {};
+}
+
+// Field by field: another message may have been sent under the same id.
+bool IsMessage(const redisReply& fields, const Message& message) {
+  size_t at = 0;
+  bool same = true;
+  ForEachField(message, absl::StrCat(absl::ToUnixMicros(message.timestamp)),
+               [&](std::string_view name, std::string_view value) {
+                 same = same && at + 1 < fields.elements && View(*fields.element[at]) == name &&
+                        View(*fields.element[at + 1]) == value;
+                 at += 2;
+               });
+  return same && at == fields.elements;
 }
 
 }  // namespace
@@ -71,7 +98,7 @@ void Producer::TakeQueued() {
 void Producer::Step(absl::Time now) {
   TakeQueued();
   next_step_ = absl::InfiniteFuture();
-  if (connection_ == nullptr && !waiting_.empty()) Connect(now);
+  if (connection_ == nullptr && (!waiting_.empty() || !doubts_.empty())) Connect(now);
   if (connection_ == nullptr) return;
   const absl::Duration limit = loop_.options().response_timeout;
   if (!asked_.empty()) {
@@ -86,6 +113,8 @@ void Producer::Step(absl::Time now) {
     next_step_ = std::min(next_step_, retry_at_);
     return;
   }
+  if (!doubts_.empty() && asked_.empty()) AskSearch();
+  if (!doubts_.empty()) return;
   if (again_.empty()) SendNext();
   if (now >= next_trim_) AskTrim(now);
 }
@@ -121,9 +150,12 @@ void Producer::RefuseAll(const absl::Status& why) {
   std::vector<OutgoingPtr> all = std::exchange(again_, {});
   for (auto& [outgoing, reply] : unconfirmed_) all.push_back(std::move(outgoing));
   for (Asked& asked : asked_) all.push_back(std::move(asked.outgoing));
+  for (Doubt& doubt : doubts_) all.push_back(std::move(doubt.outgoing));
   for (OutgoingPtr& outgoing : waiting_) all.push_back(std::move(outgoing));
   unconfirmed_.clear();
   asked_.clear();
+  doubts_.clear();
+  doubts_by_id_.clear();
   waiting_.clear();
   for (const OutgoingPtr& outgoing : all) {
     if (outgoing != nullptr) outgoing->Complete(why);
@@ -138,8 +170,9 @@ void Producer::SendNext() {
     OutgoingPtr outgoing = std::move(waiting_.front());
     waiting_.pop_front();
     if (outgoing->resolved()) continue;  // Its deadline has passed.
-    Append(*outgoing);
-    asked_.push_back({.outgoing = std::move(outgoing)});
+    Stream& stream = StreamFor(outgoing->message());
+    Append(*outgoing, stream);
+    asked_.push_back({.outgoing = std::move(outgoing), .stream = &stream});
     ++sent;
   }
   if (sent == 0 || options.wait_replicas == 0) return;
@@ -148,7 +181,7 @@ void Producer::SendNext() {
   asked_.push_back({.kind = Kind::kWait});
 }
 
-void Producer::Append(const Outgoing& outgoing) {
+void Producer::Append(const Outgoing& outgoing, const Stream& stream) {
   const Message& message = outgoing.message();
   char digits[24];
   const char* const end = std::to_chars(digits, digits + sizeof(digits), absl::ToUnixMicros(message.timestamp)).ptr;
@@ -158,7 +191,7 @@ void Producer::Append(const Outgoing& outgoing) {
   CommandBuffer& out = connection_->out;
   out.Begin(3 + 2 * fields);
   out.Arg("XADD");
-  out.Arg(StreamFor(message));
+  out.Arg(stream.key);
   out.Arg("*");
   ForEachField(message, time, [&](std::string_view name, std::string_view value) {
     out.Arg(name);
@@ -166,17 +199,70 @@ void Producer::Append(const Outgoing& outgoing) {
   });
 }
 
-const std::string& Producer::StreamFor(const Message& message) {
-  Stream& stream = streams_[message.topic];
-  if (stream.keys.empty()) {
+Producer::Stream& Producer::StreamFor(const Message& message) {
+  Topic& topic = topics_[message.topic];
+  if (topic.streams.empty()) {
     const int partitions = loop_.options().PartitionsOf(message.topic);
-    if (partitions == 0) stream.keys.push_back(StreamKey(message.topic));
-    for (int i = 0; i < partitions; ++i) stream.keys.push_back(StreamKey(message.topic, i));
+    if (partitions == 0) topic.streams.push_back({.key = StreamKey(message.topic)});
+    for (int i = 0; i < partitions; ++i) topic.streams.push_back({.key = StreamKey(message.topic, i)});
   }
-  const auto partitions = static_cast<int>(stream.keys.size());
-  if (partitions == 1) return stream.keys[0];
-  if (message.key) return stream.keys[PartitionOf(*message.key, partitions)];
-  return stream.keys[stream.next++ % stream.keys.size()];
+  const auto partitions = static_cast<int>(topic.streams.size());
+  if (partitions == 1) return topic.streams[0];
+  if (message.key) return topic.streams[PartitionOf(*message.key, partitions)];
+  return topic.streams[topic.next++ % topic.streams.size()];
+}
+
+void Producer::AskSearch() {
+  search_again_ = false;
+  doubts_by_id_.clear();
+  std::erase_if(doubts_, [](const Doubt& doubt) { return doubt.stored; });  // By a search that was cut off.
+  for (const Doubt& doubt : doubts_) doubt.stream->searched = 0;
+  for (size_t i = 0; i < doubts_.size(); ++i) {
+    Doubt& doubt = doubts_[i];
+    doubts_by_id_[doubt.outgoing->message().id].push_back(i);
+    if (doubt.stream->searched == 0) AskPage(*doubt.stream, "+");
+  }
+}
+
+void Producer::AskPage(Stream& stream, std::string_view before) {
+  if (asked_.empty()) asked_since_ = Clock::Steady().Now();
+  ++stream.searched;
+  connection_->out.Command({"XREVRANGE", stream.key, before, stream.last, "COUNT", absl::StrCat(kPage)});
+  asked_.push_back({.kind = Kind::kSearch, .stream = &stream});
+}
+
+void Producer::OnPage(Stream& stream, const redisReply& reply) {
+  if (IsError(reply)) {  // No right to look: what is in doubt is sent again.
+    search_again_ = search_again_ || MayPass(StatusOfError(View(reply), loop_.options()));
+    return;
+  }
+  for (size_t i = 0; i < reply.elements; ++i) {
+    if (!IsEntry(*reply.element[i])) continue;
+    const redisReply& fields = *reply.element[i]->element[1];
+    const auto found = doubts_by_id_.find(IdIn(fields));
+    if (found == doubts_by_id_.end()) continue;
+    for (const size_t at : found->second) {
+      Doubt& doubt = doubts_[at];
+      if (doubt.stored || doubt.stream != &stream || !IsMessage(fields, doubt.outgoing->message())) continue;
+      doubt.stored = true;
+      doubt.outgoing->Complete(Receipt{.position = PositionOf(View(*reply.element[i]->element[0]))});
+      break;
+    }
+  }
+  if (reply.elements == kPage && stream.searched < kMaxPages) {
+    AskPage(stream, absl::StrCat("(", View(*reply.element[kPage - 1]->element[0])));
+  }
+}
+
+void Producer::EndSearch() {
+  if (search_again_) {
+    retry_at_ = Clock::Steady().Now() + kPause;
+    return;
+  }
+  doubts_by_id_.clear();
+  for (; !doubts_.empty(); doubts_.pop_back()) {
+    if (!doubts_.back().stored) waiting_.push_front(std::move(doubts_.back().outgoing));
+  }
 }
 
 void Producer::OnReply(Connection*, ReplyPtr reply) {
@@ -190,6 +276,7 @@ void Producer::OnReply(Connection*, ReplyPtr reply) {
       } else if (loop_.options().wait_replicas > 0 && !IsError(*reply)) {
         unconfirmed_.emplace_back(std::move(asked.outgoing), std::move(reply));
       } else {
+        if (!IsError(*reply)) asked.stream->last.assign("(").append(View(*reply));
         Answer(std::move(asked.outgoing), *reply);
       }
       break;
@@ -197,6 +284,10 @@ void Producer::OnReply(Connection*, ReplyPtr reply) {
       AnswerWait(*reply);
       break;
     case Kind::kTrim:
+      break;
+    case Kind::kSearch:
+      OnPage(*asked.stream, *reply);
+      if (asked_.empty()) EndSearch();
       break;
   }
   if (asked_.empty()) ReturnAgain();
@@ -240,9 +331,9 @@ void Producer::AskTrim(absl::Time now) {
   if (options.retention == absl::ZeroDuration() && options.max_length == 0) return;
   const std::string keep = absl::StrCat(absl::ToInt64Milliseconds(options.retention));
   const std::string length = absl::StrCat(options.max_length);
-  for (const auto& [topic, stream] : streams_) {
-    for (const std::string& key : stream.keys) {
-      connection_->out.Command({"EVAL", kTrim, "1", key, keep, length});
+  for (const auto& [name, topic] : topics_) {
+    for (const Stream& stream : topic.streams) {
+      connection_->out.Command({"EVAL", kTrim, "1", stream.key, keep, length});
       asked_.push_back({.kind = Kind::kTrim});
     }
   }
@@ -252,13 +343,22 @@ void Producer::OnLost(Connection*, const absl::Status& why) {
   connection_.reset();
   retry_at_ = Clock::Steady().Now() + backoff_.Next();
   next_step_ = retry_at_;
-  // All that was not answered goes first, in its order.
-  for (; !asked_.empty(); asked_.pop_back()) {
-    if (asked_.back().outgoing != nullptr) waiting_.push_front(std::move(asked_.back().outgoing));
+  // All that was not answered goes first, in its order. A replica may still lack what the server has, and what was
+  // refused for a while takes all behind it along: those are sent again unseen.
+  const bool search = loop_.options().wait_replicas == 0 && again_.empty();
+  std::vector<Doubt> doubts;
+  for (Asked& asked : asked_) {
+    if (asked.kind == Kind::kSend) doubts.push_back({.outgoing = std::move(asked.outgoing), .stream = asked.stream});
+  }
+  asked_.clear();
+  if (search) {
+    std::move(doubts.begin(), doubts.end(), std::back_inserter(doubts_));
+  } else {
+    for (; !doubts.empty(); doubts.pop_back()) waiting_.push_front(std::move(doubts.back().outgoing));
   }
   for (; !unconfirmed_.empty(); unconfirmed_.pop_back()) waiting_.push_front(std::move(unconfirmed_.back().first));
   for (; !again_.empty(); again_.pop_back()) waiting_.push_front(std::move(again_.back()));
-  if (!waiting_.empty()) Complain(why);
+  if (!waiting_.empty() || !doubts_.empty()) Complain(why);
 }
 
 }  // namespace messaging::redis

@@ -1,4 +1,5 @@
-// Sends: what was asked for meanwhile goes out in one pipeline, and is answered in its order.
+// Sends: what was asked for meanwhile goes out in one pipeline, and is answered in its order. What had no answer when a
+// connection was lost is looked for at the streams' ends, and only what is not there is sent again.
 #ifndef REDIS_PRODUCER_H_
 #define REDIS_PRODUCER_H_
 
@@ -36,22 +37,37 @@ class Producer : public Loop::Source {
   void OnLost(Connection* connection, const absl::Status& why) override;
 
  private:
-  enum class Kind { kSend, kWait, kTrim };
+  enum class Kind { kSend, kWait, kTrim, kSearch };
+  struct Stream {
+    std::string key;
+    std::string last = "-";  // The last entry of ours that was answered, "(ID".
+    int searched = 0;        // Pages.
+  };
   struct Asked {
     Kind kind = Kind::kSend;
-    OutgoingPtr outgoing;  // kSend.
+    OutgoingPtr outgoing;      // kSend.
+    Stream* stream = nullptr;  // kSend, kSearch.
   };
-  struct Stream {
-    std::vector<std::string> keys;  // One, or one for each partition.
-    uint32_t next = 0;              // For messages without a key.
+  struct Doubt {
+    OutgoingPtr outgoing;
+    Stream* stream;
+    bool stored = false;
+  };
+  struct Topic {
+    std::vector<Stream> streams;  // One, or one for each partition.
+    uint32_t next = 0;            // For messages without a key.
   };
 
   void Connect(absl::Time now);
   void TakeQueued();
   void RefuseAll(const absl::Status& why);
   void SendNext();
-  void Append(const Outgoing& outgoing);
-  const std::string& StreamFor(const Message& message);
+  void Append(const Outgoing& outgoing, const Stream& stream);
+  Stream& StreamFor(const Message& message);
+  void AskSearch();
+  void AskPage(Stream& stream, std::string_view before);
+  void OnPage(Stream& stream, const redisReply& reply);
+  void EndSearch();
   void Answer(OutgoingPtr outgoing, const redisReply& reply);
   void AnswerWait(const redisReply& reply);
   void ReturnAgain();
@@ -71,7 +87,11 @@ class Producer : public Loop::Source {
   // One was refused for a while: it and all that were on their way then, to be sent again in their order. Until the
   // last of them is answered nothing else is sent.
   std::vector<OutgoingPtr> again_;
-  absl::flat_hash_map<std::string, Stream> streams_;
+  // Sent on a connection that was lost, not answered; nothing else is sent until each was looked for.
+  std::vector<Doubt> doubts_;
+  absl::flat_hash_map<std::string_view, std::vector<size_t>> doubts_by_id_;  // While it is searched.
+  bool search_again_ = false;                                                // The server could not answer now.
+  absl::flat_hash_map<std::string, Topic> topics_;
   Backoff backoff_;
   absl::Time next_step_ = absl::InfiniteFuture();
   absl::Time retry_at_ = absl::InfinitePast();

@@ -1,8 +1,6 @@
 // The driver against real servers: what the conformance suite does not know of Redis.
 #include "redis/redis_broker.h"
 
-#include <hiredis/hiredis.h>
-
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,102 +12,26 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "messaging/broker/testing/fake_sink.h"
 #include "messaging/outgoing.h"
+#include "redis/testing/with_server.h"
 #include "tests/servers/redis_server.h"
 
 namespace messaging {
 namespace {
 
-using servers::RedisServer;
+using redis_testing::Connect;
+using redis_testing::Joined;
+using redis_testing::kLimit;
+using redis_testing::NewMessage;
+using redis_testing::Other;
+using redis_testing::Send;
+using redis_testing::Start;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-constexpr absl::Duration kLimit = absl::Seconds(20);
-
-// Another program's connection, by the Unix socket: passwords and TLS of the port do not concern it.
-class Other {
- public:
-  explicit Other(RedisServer& server)
-      : context_(redisConnectUnix((server.server().folder() + "/redis.sock").c_str()), redisFree) {}
-  // The reply as text: an error, a status, a string, a number, or an array's size.
-  std::string Ask(const std::vector<std::string>& arguments) {
-    std::vector<const char*> values;
-    std::vector<size_t> sizes;
-    for (const std::string& argument : arguments) {
-      values.push_back(argument.data());
-      sizes.push_back(argument.size());
-    }
-    const std::unique_ptr<redisReply, void (*)(void*)> reply(
-        static_cast<redisReply*>(
-            redisCommandArgv(context_.get(), static_cast<int>(values.size()), values.data(), sizes.data())),
-        freeReplyObject);
-    if (reply == nullptr) return context_->errstr;
-    if (reply->type == REDIS_REPLY_INTEGER) return absl::StrCat(reply->integer);
-    if (reply->type == REDIS_REPLY_ARRAY) return absl::StrCat(reply->elements);
-    return reply->str == nullptr ? "" : std::string(reply->str, reply->len);
-  }
-
- private:
-  const std::unique_ptr<redisContext, void (*)(redisContext*)> context_;
-};
-
-std::unique_ptr<RedisServer> Start(servers::RedisOptions options = {}) {
-  auto server = std::make_unique<RedisServer>(std::move(options));
-  const absl::Status started = server->Start();
-  EXPECT_TRUE(started.ok()) << started;
-  return server;
-}
-
-absl::StatusOr<std::unique_ptr<Broker>> Connect(const std::string& url,
-                                                std::map<std::string, std::string> native = {}) {
-  return MakeRedisBrokerFromUrl({.url = url, .native = std::move(native), .client_name = "test"});
-}
-
-OutgoingPtr NewMessage(std::string payload, std::string topic = "t", absl::Duration deadline = absl::Seconds(10)) {
-  return std::make_shared<Outgoing>(
-      Message{.topic = std::move(topic), .payload = std::move(payload), .id = "id", .timestamp = absl::Now()},
-      absl::Now() + deadline, nullptr);
-}
-
-absl::Status Send(Broker& broker, std::string payload, std::string topic = "t",
-                  absl::Duration deadline = absl::Seconds(10)) {
-  const OutgoingPtr message = NewMessage(std::move(payload), std::move(topic), deadline);
-  broker.Publish(message);
-  if (!message->WaitUntil(message->deadline())) message->CompleteAsOverdue();  // As the producer does.
-  return message->result().status();
-}
-
-// One member of a group.
-struct Joined {
-  FakeSink sink;
-  std::shared_ptr<Subscription> subscription;
-  absl::Status started;
-
-  Joined(Broker& broker, const std::string& topic = "t", const std::string& group = "g",
-         const std::string& member = "m") {
-    auto made = broker.Subscribe({.group = group, .topics = {{.topic = topic}}, .member = member}, &sink);
-    EXPECT_TRUE(made.ok());
-    subscription = *made;
-    started = subscription->Start();
-  }
-  ~Joined() {
-    for (Delivery& delivery : sink.TakeAll()) delivery = Delivery();
-    EXPECT_TRUE(subscription->Close(absl::Now() + kLimit).ok());
-  }
-  void Settle(Settlement::Verdict verdict) {
-    std::vector<Settlement> batch(1);
-    batch[0].delivery = sink.TakeFirst();
-    batch[0].verdict = verdict;
-    subscription->Settle(std::move(batch));
-    EXPECT_TRUE(sink.WaitForAnswers(1));
-    EXPECT_EQ(sink.TakeAnswers()[0].status, absl::OkStatus());
-  }
-};
 
 TEST(RedisTlsTest, VerifiesTheServerAndShowsItsOwnCertificate) {
   const auto server = Start({.tls = true, .tls_auth_clients = true});

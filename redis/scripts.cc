@@ -52,19 +52,22 @@ return 1
 
 const char kTake[] = R"lua(
 local stream, group, me, idle, limit = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local from = '-'
+local from, renewed = '-', {}
 while true do
   local own = redis.call('XPENDING', stream, group, 'IDLE', math.floor(idle / 3), from, '+', 500, me)
   if #own > 0 then
     local ids = {}
-    for i, p in ipairs(own) do ids[i] = p[1] end
+    for i, p in ipairs(own) do
+      ids[i] = p[1]
+      renewed[#renewed + 1] = p[1]
+    end
     ids[#ids + 1] = 'JUSTID'
     redis.call('XCLAIM', stream, group, me, 0, unpack(ids))
     from = '(' .. own[#own][1]
   end
   if #own < 500 then break end
 end
-local taken = {}
+local taken = {renewed}
 local function take(pending, gone)
   for _, p in ipairs(pending) do
     local entry = redis.call('XCLAIM', stream, group, me, 0, p[1])[1]
@@ -75,6 +78,9 @@ local function take(pending, gone)
 end
 if limit > 0 then
   take(redis.call('XPENDING', stream, group, '-', '+', limit, '__messaging.released'), '0')
+end
+limit = limit + 1 - #taken
+if limit > 0 and ARGV[5] == '1' then
   local others = {}
   for _, p in ipairs(redis.call('XPENDING', stream, group, 'IDLE', idle, '-', '+', limit)) do
     if p[2] ~= me and p[2] ~= '__messaging.released' then others[#others + 1] = p end

@@ -17,8 +17,9 @@ extern const char kRelease[];
 extern const char kBegin[];
 
 // KEYS: stream, begun. ARGV: group, member, idle time in milliseconds after which a member counts as gone, how many at
-// most. Refreshes the member's own claims; gives it what was given back and what belonged to members that are gone:
-// a list of {entry, note of begun or "", "1" when its member is gone}.
+// most, "1" when what belongs to members that are gone is asked for. Renews the member's own claims; gives it what was
+// given back and what belonged to members that are gone: {ids of what was renewed}, then a list of {entry, note of
+// begun or "", "1" when its member is gone}.
 extern const char kTake[];
 
 // KEYS: due, held, retry. ARGV: how many at most. Moves what is due to the retry stream: {moved, milliseconds until the
