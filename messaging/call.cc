@@ -1,20 +1,17 @@
 #include "messaging/call.h"
 
 namespace messaging {
-namespace {
 
-absl::Status Uncalled() { return absl::InternalError("completion destroyed uncalled"); }
-
-}  // namespace
+absl::Status UncalledCompletion() { return absl::InternalError("completion destroyed uncalled"); }
 
 Completion& Completion::operator=(Completion&& other) noexcept {
   if (this != &other) {
-    Call(Uncalled());
+    Call(UncalledCompletion());
     finish_ = std::exchange(other.finish_, nullptr);
   }
   return *this;
 }
 
-Completion::~Completion() { Call(Uncalled()); }
+Completion::~Completion() { Call(UncalledCompletion()); }
 
 }  // namespace messaging

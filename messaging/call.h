@@ -34,6 +34,9 @@ class Completion {
   Finish finish_;
 };
 
+// What a Completion that is destroyed uncalled says.
+absl::Status UncalledCompletion();
+
 // Messages that are handled together: one, or for a batch handler up to HandlerOptions::batch.max.
 class Call {
  public:

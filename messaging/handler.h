@@ -11,8 +11,8 @@
 // wrong.
 //
 // OK acknowledges; what else happens is the options' matter (handler_options.h). Throwing is a failure with what() as
-// text (of an asynchronous handler: as a Completion destroyed uncalled). Handlers are called from several threads at
-// once, up to `concurrency`, never two for one key.
+// text (of an asynchronous handler, unless it gave its Completion away before: then that decides). Handlers are called
+// from several threads at once, up to `concurrency`, never two for one key.
 #ifndef MESSAGING_HANDLER_H_
 #define MESSAGING_HANDLER_H_
 

@@ -13,7 +13,38 @@ Sender& CallFrame::sender() {
 
 Completion CallFrame::Defer() {
   deferred_ = true;
-  return Completion(std::move(finish_));
+  deferral_ = std::make_shared<Deferral>();
+  {
+    absl::MutexLock lock(&deferral_->mutex);
+    deferral_->finish = std::move(finish_);
+  }
+  return Completion([deferral = deferral_](absl::Status outcome) {
+    Completion::Finish finish;
+    {
+      absl::MutexLock lock(&deferral->mutex);
+      if (!deferral->returned) {
+        deferral->early = std::move(outcome);
+        return;
+      }
+      finish = std::move(deferral->finish);
+    }
+    finish(std::move(outcome));
+  });
+}
+
+// The handler has, with or without its completion having been called.
+void CallFrame::Returned(const absl::Status& thrown) {
+  Completion::Finish finish;
+  absl::Status outcome;
+  {
+    absl::MutexLock lock(&deferral_->mutex);
+    deferral_->returned = true;
+    if (!deferral_->early) return;
+    outcome = *std::move(deferral_->early);
+    finish = std::move(deferral_->finish);
+  }
+  if (!thrown.ok() && outcome == UncalledCompletion()) outcome = thrown;  // It was destroyed by that.
+  finish(std::move(outcome));
 }
 
 void CallFrame::Invoke(const std::function<void(Call&)>& handler) {
@@ -28,7 +59,7 @@ void CallFrame::Invoke(const std::function<void(Call&)>& handler) {
       thrown = absl::UnknownError("the handler threw something that is no std::exception");
     }
   }
-  if (deferred_) return;
+  if (deferred_) return Returned(thrown);
   for (Verdict& verdict : verdicts_) {
     if (!thrown.ok() && !verdict.rejected) {
       verdict = {thrown, false, true};

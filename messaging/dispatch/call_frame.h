@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "messaging/call.h"
 #include "messaging/internal/joining_sender.h"
@@ -64,6 +66,15 @@ class CallFrame : public Call {
   void FinishScope();
 
  private:
+  // A completion may be called, or destroyed, while the handler still runs: its outcome waits until that returned.
+  struct Deferral {
+    absl::Mutex mutex;
+    bool returned ABSL_GUARDED_BY(mutex) = false;
+    std::optional<absl::Status> early ABSL_GUARDED_BY(mutex);
+    Completion::Finish finish ABSL_GUARDED_BY(mutex);
+  };
+
+  void Returned(const absl::Status& thrown);
   void FailOk(const absl::Status& why);
 
   const std::shared_ptr<Scope> lane_;
@@ -75,6 +86,7 @@ class CallFrame : public Call {
   std::optional<internal::JoiningSender> sender_;
   Completion::Finish finish_;
   bool deferred_ = false;
+  std::shared_ptr<Deferral> deferral_;  // Shared with the completion.
 };
 
 }  // namespace messaging

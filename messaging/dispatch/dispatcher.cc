@@ -21,6 +21,13 @@
 
 namespace messaging {
 
+namespace {
+
+// A call that runs for longer keeps nothing waiting but its own key.
+constexpr absl::Duration kLongCall = absl::Milliseconds(20);
+
+}  // namespace
+
 class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
  public:
   Impl(Broker& broker, Producer& producer, const Providers& providers, std::vector<Handler> handlers,
@@ -74,6 +81,12 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   struct LaneContext {
     std::shared_ptr<Scope> scope;
     std::unique_ptr<CallFrame> spare;  // For the next call: a frame costs allocations.
+    // Its calls, one after the other, while Engine::Unblock may take from them (under the lock) those that have not
+    // begun.
+    Engine::Work* work = nullptr;
+    std::vector<Engine::Outcome>* outcomes = nullptr;
+    std::atomic<size_t> begun{0};      // Past the number of tasks: none is left.
+    std::pair<uint64_t, size_t> seen;  // Work and `begun` at the last look.
   };
 
   void OnDeliver(int subscription, std::vector<Delivery> batch);
@@ -85,6 +98,8 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   void RunWorker(Worker* self);
   // One round of a worker: true when there was something to do. Unlocks in between.
   bool RunOnce(LaneContext& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Rest(absl::Time& looked) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void UnblockAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunWork(const Engine::Work& work, LaneContext& lane, std::vector<Engine::Outcome>& outcomes);
   void RunCall(const Handler& handler, absl::Span<Engine::Task* const> tasks, LaneContext& lane,
                absl::Span<Engine::Outcome> outcomes);
@@ -117,6 +132,8 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   std::deque<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   std::vector<char> starved_ ABSL_GUARDED_BY(mutex_);  // Subscriptions that were told of no room.
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool watched_ ABSL_GUARDED_BY(mutex_) = false;  // An idle worker looks for calls that take long.
+  std::vector<LaneContext*> lanes_ ABSL_GUARDED_BY(mutex_);
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> workers_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> stuck_ ABSL_GUARDED_BY(mutex_);  // In handlers that did not return.
@@ -299,18 +316,15 @@ void Dispatcher::Impl::OnDeliver(int subscription, std::vector<Delivery> batch) 
 }
 
 void Dispatcher::Impl::OnSettled(int subscription, std::vector<Settlement> batch) {
+  for (const Settlement& settlement : batch) {
+    if (settlement.status.ok() || absl::IsCancelled(settlement.status)) continue;
+    Log(Severity::kWarning,
+        absl::StrCat("a message could not be settled and will be again: ", settlement.status.ToString()));
+    break;
+  }
   std::vector<int> wake;
   {
     absl::MutexLock lock(&mutex_);
-    const bool refused = std::any_of(batch.begin(), batch.end(), [](const auto& s) { return !s.status.ok(); });
-    if (refused) {
-      for (const Settlement& settlement : batch) {
-        if (settlement.status.ok() || absl::IsCancelled(settlement.status)) continue;
-        Log(Severity::kWarning,
-            absl::StrCat("a message could not be settled and will be again: ", settlement.status.ToString()));
-        break;
-      }
-    }
     engine_->Settled(subscription, std::move(batch), Now());
     if (options_.observer != nullptr) options_.observer->OnInFlight(engine_->in_hand(), engine_->bytes_in_hand());
     for (size_t i = 0; i < starved_.size(); ++i) {
@@ -346,29 +360,61 @@ void Dispatcher::Impl::OnFail(absl::Status why) {
 }
 
 void Dispatcher::Impl::WakeWorkers() {
+  if (idle_ == 0) return;
   const bool timer = engine_->NextEvent() != absl::InfiniteFuture();
-  if (idle_ > 0 && (engine_->ready() > 0 || !posted_.empty() || timer)) work_.Signal();
+  const bool watch = !watched_ && engine_->MayBlock();
+  if (engine_->ready() > 0 || !posted_.empty() || timer || watch) work_.Signal();
 }
 
 void Dispatcher::Impl::RunWorker(Worker* self) {
   {
-    LaneContext lane{.scope = std::make_shared<Scope>(providers_, Lifetime::kLane, &process_scope_)};
+    LaneContext lane;
+    lane.scope = std::make_shared<Scope>(providers_, Lifetime::kLane, &process_scope_);
     absl::MutexLock lock(&mutex_);
+    lanes_.push_back(&lane);
+    absl::Time looked = absl::InfinitePast();
     while (state_ != State::kEnded) {
-      if (RunOnce(lane)) continue;
-      const absl::Time next = engine_->NextEvent();
-      ++idle_;
-      if (next == absl::InfiniteFuture()) {
-        work_.Wait(&mutex_);
-      } else {
-        work_.WaitWithTimeout(&mutex_, std::max(next - Now(), absl::ZeroDuration()));
-      }
-      --idle_;
+      if (!RunOnce(lane)) Rest(looked);
     }
+    std::erase(lanes_, &lane);
   }
   absl::MutexLock lock(&mutex_);
   self->ended = true;
   progress_.SignalAll();
+}
+
+// Until there may be something to do. One of those that rest looks after the calls of the others.
+void Dispatcher::Impl::Rest(absl::Time& looked) {
+  const bool watches = !watched_ && engine_->MayBlock();
+  if (watches && Now() - looked >= kLongCall) {
+    looked = Now();
+    UnblockAll();
+    if (engine_->ready() > 0) return;
+  }
+  const absl::Time next = watches ? std::min(engine_->NextEvent(), looked + kLongCall) : engine_->NextEvent();
+  watched_ = watched_ || watches;
+  ++idle_;
+  if (next == absl::InfiniteFuture()) {
+    work_.Wait(&mutex_);
+  } else {
+    work_.WaitWithTimeout(&mutex_, std::max(next - Now(), absl::ZeroDuration()));
+  }
+  --idle_;
+  if (watches) watched_ = false;
+}
+
+void Dispatcher::Impl::UnblockAll() {
+  const absl::Time now = Now();
+  for (LaneContext* lane : lanes_) {
+    if (lane->work == nullptr) continue;
+    const std::pair<uint64_t, size_t> seen = {lane->work->id, lane->begun.load()};
+    const size_t tasks = lane->work->tasks.size();
+    if (std::exchange(lane->seen, seen) != seen || seen.second == 0 || seen.second > tasks) continue;
+    // The worker may have gone on at this very moment: what it has begun by now is not taken from it.
+    const size_t begun = lane->begun.exchange(tasks + 1);
+    if (begun <= tasks) engine_->Unblock(*lane->work, *lane->outcomes, begun, now);
+  }
+  engine_->UnblockDeferred(now - kLongCall, now);
 }
 
 bool Dispatcher::Impl::RunOnce(LaneContext& lane) {
@@ -384,15 +430,19 @@ bool Dispatcher::Impl::RunOnce(LaneContext& lane) {
   std::optional<Engine::Work> work = engine_->Take(began);
   Settlements settlements = TakeVerdicts();
   if (!work && settlements.empty()) return false;
-  if (work && idle_ > 0 && engine_->ready() > 0) work_.Signal();  // One wakes the next, as far as there is work.
-  mutex_.Unlock();
-  GiveVerdicts(std::move(settlements));
+  // One wakes the next, as far as there is work, or nobody watches.
+  if (work && idle_ > 0 && (engine_->ready() > 0 || (!watched_ && engine_->MayBlock()))) work_.Signal();
   std::vector<Engine::Outcome> outcomes;
   if (work) {
     outcomes.resize(work->tasks.size());
-    RunWork(*work, lane, outcomes);
+    lane.begun.store(0, std::memory_order_relaxed);
+    if (!handlers_[work->handler].is_batch) lane.work = &*work, lane.outcomes = &outcomes;
   }
+  mutex_.Unlock();
+  GiveVerdicts(std::move(settlements));
+  if (work) RunWork(*work, lane, outcomes);
   mutex_.Lock();
+  lane.work = nullptr;
   if (work) {
     const absl::Time now = Now();
     engine_->Finish(*work, outcomes, now - began, now);
@@ -411,7 +461,7 @@ void Dispatcher::Impl::RunWork(const Engine::Work& work, LaneContext& lane, std:
   const Handler& handler = handlers_[work.handler];
   const absl::Span<Engine::Task* const> tasks = work.tasks;
   if (handler.is_batch) return RunCall(handler, tasks, lane, absl::MakeSpan(outcomes));
-  for (size_t i = 0; i < tasks.size(); ++i) {
+  for (size_t i; (i = lane.begun.fetch_add(1)) < tasks.size();) {
     if (draining_.load(std::memory_order_relaxed)) {
       outcomes[i].status = absl::CancelledError("draining");  // It has not begun: back to the broker.
     } else if (handler.is_async) {

@@ -8,7 +8,7 @@
 namespace messaging {
 namespace {
 
-// Buckets of keys a handler: a slow message holds up 1/64 of the other keys, whatever the number of workers.
+// Buckets of keys a handler: a quick handler's keys need no more, and a slow one's leave them (Unblock).
 constexpr size_t kLanes = 64;
 constexpr size_t kMaxQuantum = 512;
 constexpr absl::Duration kShortWork = absl::Microseconds(100);
@@ -57,7 +57,7 @@ std::optional<Engine::Work> Engine::Take(absl::Time now) {
   Tick(now);
   if (suspect_running_) return std::nullopt;
   if (!suspects_.empty()) return TakeSuspect(now);
-  Work work;
+  Work work{.id = ++last_work_};
   size_t most = 1;
   while (!ready_.empty() &&
          (work.lanes.empty() || (ready_.front()->handler == work.handler && work.tasks.size() < most))) {
@@ -94,10 +94,13 @@ void Engine::Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Dura
   }
   bool leaves = true;
   for (size_t i = 0; i < work.tasks.size(); ++i) {
-    if (outcomes[i].deferred) {
-      leaves = leaves && !outcomes[i].keeps_lane;
-    } else {
-      End(work.tasks[i], outcomes[i], now);
+    Task* task = work.tasks[i];
+    if (task == nullptr) continue;
+    if (!outcomes[i].deferred) {
+      End(task, outcomes[i], now);
+    } else if (outcomes[i].keeps_lane) {
+      leaves = false;
+      if (task->work == work.id) task->deferred = true;  // Else it was completed before, and may be another one by now.
     }
   }
   if (leaves) Leave(work.handler, work.lanes, now);

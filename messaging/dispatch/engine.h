@@ -12,7 +12,8 @@
 // to no other.
 //
 // Strict order: a failing task keeps its delivery and waits in a lane of its key's own; later tasks of the key join it
-// there.
+// there. So they do behind a call that takes long (Unblock): other keys of its lane, and what was to be called after it
+// by the same worker, do not wait for it.
 #ifndef MESSAGING_DISPATCH_ENGINE_H_
 #define MESSAGING_DISPATCH_ENGINE_H_
 
@@ -77,13 +78,16 @@ class Engine {
     bool noting = false;         // The record that is asked for is of its failure, not of its coming attempt.
     bool alone = false;          // In suspects_; `lane` is then the held key that waits for it, if any.
     bool release_after = false;  // Draining: released once its attempts so far are recorded.
+    uint64_t work = 0;           // Which Work it was taken in.
+    bool deferred = false;       // That one has ended and left it behind, in its lane: the outcome comes by Complete.
   };
   // Tasks to run: one after the other, each a call of its own, or for a batch handler all in one call. Quick handlers
   // get several lanes at once.
   struct Work {
+    uint64_t id = 0;
     int handler = 0;
     absl::InlinedVector<Lane*, 8> lanes;
-    std::vector<Task*> tasks;
+    std::vector<Task*> tasks;  // Null where Unblock took it out.
   };
   struct Outcome {
     absl::Status status;
@@ -107,6 +111,14 @@ class Engine {
   void Drain(absl::Time now);  // Releases what was not begun; what began may go on.
   void Abandon();             // The drain's time is over: releases all that does not run, and settles nothing any more.
   void Tick(absl::Time now);  // Moves what has become due; Take does it, too.
+  // Something may wait for a call that need not. Not while there are suspects: nothing begins before them anyway.
+  bool MayBlock() const { return running_ > 0 && in_hand_ > 1 && !suspect_running_ && suspects_.empty(); }
+  // If MayBlock: a call of `work` takes long, that of its task `begun - 1`; those before have ended, with their
+  // outcomes, and those after it nobody will call. Settles the former, puts the latter back, and lets no other key wait
+  // for the call.
+  void Unblock(Work& work, std::vector<Outcome>& outcomes, size_t begun, absl::Time now);
+  // The same for the calls of asynchronous handlers that began before `before`.
+  void UnblockDeferred(absl::Time before, absl::Time now);
 
   // Verdicts to give to the subscriptions since the last call, by subscription.
   std::vector<std::pair<int, std::vector<Settlement>>> TakeSettlements();
@@ -140,6 +152,7 @@ class Engine {
   bool TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now);
   void EraseIfDone(Lane* lane);
   void ReadyNextWaiting(HandlerState& state);
+  Lane* MoveToOwnLane(Task* task);
   void Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now);
 
   // Settling (engine_settle.cc): from outcomes to verdicts, and what the broker answers.
@@ -177,6 +190,7 @@ class Engine {
   std::vector<std::unique_ptr<Hold>> holds_;  // All that were ever made: a pool.
   std::vector<Hold*> free_holds_;
   uint64_t next_lane_ = 0;
+  uint64_t last_work_ = 0;
   size_t running_ = 0;  // Works taken that have not left their lane.
   size_t in_hand_ = 0;
   size_t bytes_in_hand_ = 0;

@@ -133,7 +133,7 @@ void Engine::SetTimer(Lane* lane, absl::Time due) {
   if (due != absl::InfiniteFuture()) timers_[{due, lane->id}] = lane;
 }
 
-// The key of a strictly ordered message that is held: the task waits behind it.
+// Its key is held, by a failing message (strict order) or by a call that takes long: the task waits behind it.
 bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
   HandlerState& state = *states_[task->handler];
   if (state.held.empty()) return false;
@@ -146,13 +146,14 @@ bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
 }
 
 bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
-  const bool strict = lane->ordered && !lane->held && states_[lane->handler]->strict();
-  if (lane->held && lane->head != nullptr && lane->head->record_first && !lane->head->recorded) return false;
+  const bool may_divert = lane->ordered && !lane->held;
   bool taken = false;
   while (lane->head != nullptr && work.tasks.size() < most) {
+    if (lane->held && lane->head->record_first && !lane->head->recorded) break;
     Task* task = lane->PopFront();
-    if (strict && DivertToHeldKey(task, now)) continue;
+    if (may_divert && DivertToHeldKey(task, now)) continue;
     task->begun = true;
+    task->work = work.id;
     task->running_since = now;
     task->hold->begun = true;
     work.tasks.push_back(task);
@@ -191,7 +192,7 @@ std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
   Task* task = suspects_.front();
   if (!task->recorded) {
     if (task->begin_asked) return std::nullopt;
-    if (task->lane == nullptr && states_[task->handler]->strict() && DivertToHeldKey(task, now)) {
+    if (task->lane == nullptr && DivertToHeldKey(task, now)) {
       suspects_.pop_front();
       task->alone = false;
       return Take(now);
@@ -206,7 +207,8 @@ std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
   task->running_since = now;
   ++states_[task->handler]->running;
   ++running_;
-  Work work{.handler = task->handler, .tasks = {task}};
+  task->work = ++last_work_;
+  Work work{.id = task->work, .handler = task->handler, .tasks = {task}};
   if (task->lane != nullptr) work.lanes.push_back(task->lane);
   return work;
 }

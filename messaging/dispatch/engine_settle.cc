@@ -17,6 +17,7 @@ constexpr absl::Duration kSettleAgain = absl::Seconds(1);
 void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
   Hold* hold = task->hold;
   task->running_since = absl::InfinitePast();
+  task->deferred = false;
   task->lane = nullptr;
   if (abandoned_ || hold->revoked) return CloseTask(task);
   const HandlerOptions& options = *states_[task->handler]->options;

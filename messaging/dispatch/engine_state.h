@@ -26,7 +26,8 @@ struct Engine::Lane {
   Task* head = nullptr;
   Task* tail = nullptr;
   absl::Time timer = absl::InfiniteFuture();  // Its entry in timers_.
-  // A lane of one held key (strict order): its head waits until `timer`, then for its attempt's record.
+  // A lane of one held key: behind a call that takes long, or, in strict order, a failing message. Its head waits until
+  // `timer`, then for its attempt's record.
   bool held = false;
   std::string key;
 
@@ -92,7 +93,7 @@ struct Engine::HandlerState {
   Lane unordered;
   std::vector<std::unique_ptr<Lane>> lanes;                        // Made when first used.
   std::deque<Lane*> waiting;                                       // Ready, but `concurrency` Works are out.
-  std::map<std::string, std::unique_ptr<Lane>, std::less<>> held;  // Keys of failing messages, strict order.
+  std::map<std::string, std::unique_ptr<Lane>, std::less<>> held;  // Keys with a lane of their own.
 
   bool strict() const { return options->order == Order::kPerKeyStrict; }
 };

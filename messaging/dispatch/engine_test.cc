@@ -360,5 +360,102 @@ TEST_F(EngineTest, QuickHandlersGetMoreAtOnce) {
   EXPECT_EQ(engine_->Take(now_)->tasks.size(), 1u) << "a slow one, one at a time";
 }
 
+// Several keys that share a lane: found by asking which of them must wait.
+std::vector<std::string> KeysOfOneLane(size_t count) {
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < count; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    const size_t lane = std::hash<std::string_view>()(key) % 64;
+    if (keys.empty() || lane == std::hash<std::string_view>()(keys[0]) % 64) keys.push_back(key);
+  }
+  return keys;
+}
+
+TEST_F(EngineTest, ALongCallKeepsOnlyItsOwnKeyWaiting) {
+  Make({{}});
+  const std::vector<std::string> keys = KeysOfOneLane(2);
+  Offer({keys[0], keys[1], keys[0], "other"});
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  EXPECT_EQ(work->tasks[0]->record->key, keys[0]);
+  std::vector<Engine::Outcome> outcomes(work->tasks.size());
+  engine_->Unblock(*work, outcomes, 1, now_);
+  std::vector<std::string> others;
+  std::vector<Engine::Work> taken;
+  while (auto next = engine_->Take(now_)) {
+    for (auto* task : next->tasks) others.emplace_back(task->record->key);
+    taken.push_back(*std::move(next));
+  }
+  std::sort(others.begin(), others.end());
+  std::vector<std::string> expected = {keys[1], "other"};
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(others, expected) << "its own key waits";
+  for (const Engine::Work& each : taken) Finish(each, absl::OkStatus());
+  EXPECT_FALSE(engine_->Take(now_));
+  engine_->Finish(*work, outcomes, absl::Seconds(1), now_);
+  auto last = engine_->Take(now_);
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->tasks[0]->record->position, 3);
+  Finish(*last, absl::OkStatus());
+  AnswerAll(Settlements());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(EngineTest, WhatAWorkerWasToCallAfterALongCallGoesToOthers) {
+  Make({{}});
+  for (int round = 0; round < 12; ++round) {  // It learns that the handler is quick: many tasks a Work.
+    Offer({"a", "b", "c", "d", "e", "f", "g", "h"});
+    while (auto work = engine_->Take(now_)) Finish(*work, absl::OkStatus());
+  }
+  AnswerAll(Settlements());
+  Offer({"a", "b", "b", "c", "d"});
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  ASSERT_EQ(work->tasks.size(), 5u);
+  std::vector<Engine::Outcome> outcomes(5);
+  const std::string running(work->tasks[1]->record->key);
+  engine_->Unblock(*work, outcomes, 2, now_);
+  EXPECT_EQ(Settlements().size(), 1u) << "the one that has ended";
+  std::vector<int64_t> others;
+  std::vector<Engine::Work> taken;
+  while (auto next = engine_->Take(now_)) {
+    for (auto* task : next->tasks) {
+      EXPECT_NE(task->record->key, running);
+      others.push_back(task->record->position);
+    }
+    taken.push_back(*std::move(next));
+  }
+  EXPECT_EQ(others.size(), running == "b" ? 2u : 3u);
+  EXPECT_TRUE(std::is_sorted(others.begin(), others.end()));
+  engine_->Finish(*work, outcomes, absl::Seconds(1), now_);
+  for (const Engine::Work& each : taken) Finish(each, absl::OkStatus());
+  while (auto rest = engine_->Take(now_)) Finish(*rest, absl::OkStatus());
+  AnswerAll(Settlements());
+  EXPECT_EQ(engine_->in_hand(), 1u) << "whose answer this test has dropped";
+}
+
+TEST_F(EngineTest, ADrainReleasesWhatALongCallKeptFromBeginning) {
+  Make({{.order = Order::kNone}});
+  for (int round = 0; round < 6; ++round) {
+    Offer({"", "", "", ""});
+    while (auto work = engine_->Take(now_)) Finish(*work, absl::OkStatus());
+  }
+  AnswerAll(Settlements());
+  Offer({"", "", ""});
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  ASSERT_EQ(work->tasks.size(), 3u);
+  engine_->Drain(now_);
+  std::vector<Engine::Outcome> outcomes(3);
+  engine_->Unblock(*work, outcomes, 1, now_);
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 2u);
+  for (const Settlement& settlement : settlements) EXPECT_EQ(settlement.verdict, Settlement::Verdict::kRelease);
+  engine_->Finish(*work, outcomes, absl::Seconds(1), now_);
+  AnswerAll(std::move(settlements));
+  AnswerAll(Settlements());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
 }  // namespace
 }  // namespace messaging

@@ -123,7 +123,8 @@ void Checker::AtEnd(const std::vector<DeadEntry>& dead) {
       if (deaths > 1) Fail(absl::StrCat(name, ": ", deaths, " dead letters"));
       // Killed from outside, while it ran alone or was about to, as often as it has attempts: nobody can tell it from a
       // killer.
-      const int not_begun = std::max(recorded_[{message, handlers_[h].name}], s.attempt) - s.started;
+      const std::pair<int, std::string> who{message, handlers_[h].name};
+      const int not_begun = std::max({recorded_[who], recorded_attempts_[who], s.attempt}) - s.started;
       const int cut = s.cut + std::max(0, not_begun);
       const bool was_cut = cut > handlers_[h].options.max_retries;
       switch (behaviours_[m][h]) {

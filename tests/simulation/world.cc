@@ -29,6 +29,7 @@ using messaging::Settlement;
 
 constexpr absl::Duration kFaults = absl::Seconds(12);  // Every fault is over by then.
 constexpr absl::Duration kLimit = absl::Hours(2);
+constexpr absl::Duration kLongCall = absl::Milliseconds(20);
 
 // One process: an engine and its workers.
 struct Member {
@@ -38,7 +39,14 @@ struct Member {
   bool stopping = false;
   absl::Time timer = absl::InfinitePast();               // When it will be pumped by itself.
   std::map<Engine::Task*, std::pair<int, int>> running;  // (message, handler)
-  std::set<std::pair<int, int>> unsettled;               // Ended here; the broker has not applied the verdict.
+  struct Calls {
+    std::shared_ptr<Engine::Work> work;
+    std::shared_ptr<std::vector<Engine::Outcome>> outcomes;
+    size_t begun = 0;
+    absl::Time since;
+  };
+  std::vector<std::shared_ptr<Calls>> calls;  // Of its workers.
+  std::set<std::pair<int, int>> unsettled;    // Ended here; the broker has not applied the verdict.
 };
 
 class World {
@@ -65,8 +73,8 @@ class World {
   void Gone(Member& member, bool clean);
   void Pump(Member& member);
   void GiveVerdicts(Member& member);
-  void RunWork(Member& member, std::shared_ptr<Engine::Work> work, size_t next,
-               std::shared_ptr<std::vector<Engine::Outcome>> outcomes);
+  void RunWork(Member& member, std::shared_ptr<Member::Calls> calls, size_t next);
+  void Unblock(Member& member);
   void BeginTask(Member& member, Engine::Task* task);
   absl::Status EndTask(Member& member, Engine::Task* task, bool* rejected);
   absl::Duration HandlerTime();
@@ -193,6 +201,7 @@ void World::Gone(Member& member, bool clean) {
   for (auto& [task, what] : member.running) checker_->Cut(what.first, what.second);
   for (auto& what : member.unsettled) checker_->Repeat(what.first, what.second);
   member.running.clear();
+  member.calls.clear();
   member.unsettled.clear();
   const int incarnation = member.incarnation;
   member.incarnation = -1;
@@ -240,12 +249,15 @@ void World::Pump(Member& member) {
     std::optional<Engine::Work> work = engine.Take(now_);
     if (!work) break;
     --member.idle_workers;
-    auto outcomes = std::make_shared<std::vector<Engine::Outcome>>(work->tasks.size());
-    auto shared = std::make_shared<Engine::Work>(*std::move(work));
-    if (handlers_[shared->handler].is_batch) {
-      for (Engine::Task* task : shared->tasks) BeginTask(member, task);
+    auto calls = std::make_shared<Member::Calls>();
+    calls->outcomes = std::make_shared<std::vector<Engine::Outcome>>(work->tasks.size());
+    calls->work = std::make_shared<Engine::Work>(*std::move(work));
+    if (handlers_[calls->work->handler].is_batch) {
+      for (Engine::Task* task : calls->work->tasks) BeginTask(member, task);
+    } else {
+      member.calls.push_back(calls);
     }
-    RunWork(member, shared, 0, outcomes);
+    RunWork(member, calls, 0);
     if (member.incarnation < 0) return;
   }
   GiveVerdicts(member);
@@ -327,12 +339,28 @@ absl::Status World::EndTask(Member& member, Engine::Task* task, bool* rejected) 
   return status;
 }
 
+// What an idle worker does while calls take long.
+void World::Unblock(Member& member) {
+  if (member.incarnation < 0 || !member.engine->MayBlock()) return;
+  for (auto& calls : member.calls) {
+    if (now_ - calls->since < kLongCall || calls->begun == 0 || calls->begun > calls->work->tasks.size()) continue;
+    const size_t begun = std::exchange(calls->begun, calls->work->tasks.size() + 1);
+    member.engine->Unblock(*calls->work, *calls->outcomes, begun, now_);
+  }
+  member.engine->UnblockDeferred(now_ - kLongCall, now_);
+  Pump(member);
+}
+
 // Runs the work's tasks from `next` on, each in its time.
-void World::RunWork(Member& member, std::shared_ptr<Engine::Work> work, size_t next,
-                    std::shared_ptr<std::vector<Engine::Outcome>> outcomes) {
+void World::RunWork(Member& member, std::shared_ptr<Member::Calls> calls, size_t next) {
   const int incarnation = member.incarnation;
+  const std::shared_ptr<Engine::Work>& work = calls->work;
+  const std::shared_ptr<std::vector<Engine::Outcome>>& outcomes = calls->outcomes;
   const HandlerPlan& plan = handlers_[work->handler];
+  if (!plan.is_batch) next = calls->begun++;  // As a worker: others may have taken what it has not begun.
+  calls->since = now_;
   if (next >= work->tasks.size()) {
+    std::erase(member.calls, calls);
     ++member.idle_workers;
     member.engine->Finish(*work, *outcomes, absl::Microseconds(Draw(100)), now_);
     At(absl::ZeroDuration(), [this, &member, incarnation] {
@@ -343,7 +371,7 @@ void World::RunWork(Member& member, std::shared_ptr<Engine::Work> work, size_t n
   const size_t last = plan.is_batch ? work->tasks.size() : next + 1;
   if (member.stopping && !plan.is_batch) {  // As the dispatcher does: what has not begun goes back.
     (*outcomes)[next].status = absl::CancelledError("draining");
-    return RunWork(member, work, last, outcomes);
+    return RunWork(member, calls, last);
   }
   if (!plan.is_batch) BeginTask(member, work->tasks[next]);
   bool kills = false;
@@ -361,16 +389,22 @@ void World::RunWork(Member& member, std::shared_ptr<Engine::Work> work, size_t n
       member.engine->Complete(task, std::move(outcome), now_);
       Pump(member);
     });
-    return RunWork(member, work, last, outcomes);
+    return RunWork(member, calls, last);
   }
-  At(time, [this, &member, incarnation, work, next, last, outcomes, kills] {
+  At(time, [this, &member, incarnation, calls, next, last, kills] {
     if (member.incarnation != incarnation) return;
     if (kills) return Crash(member);
     for (size_t i = next; i < last; ++i) {
-      (*outcomes)[i].status = EndTask(member, work->tasks[i], &(*outcomes)[i].rejected);
+      Engine::Outcome& outcome = (*calls->outcomes)[i];
+      outcome.status = EndTask(member, calls->work->tasks[i], &outcome.rejected);
     }
-    RunWork(member, work, last, outcomes);
+    RunWork(member, calls, last);
   });
+  if (time >= kLongCall && Chance(0.5)) {
+    At(absl::Milliseconds(20 + Draw(200)), [this, &member, incarnation] {
+      if (member.incarnation == incarnation) Unblock(member);
+    });
+  }
 }
 
 void World::ScheduleFaults() {

@@ -1,0 +1,160 @@
+// The dispatcher's own part, threads and calls, over the memory broker in real time.
+#include "messaging/dispatch/dispatcher.h"
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "gtest/gtest.h"
+#include "memory/memory_broker.h"
+#include "messaging/handler.h"
+#include "messaging/log.h"
+
+namespace messaging {
+namespace {
+
+constexpr absl::Duration kSoon = absl::Seconds(60);  // Only failing tests wait so long.
+
+class DispatcherTest : public testing::Test {
+ protected:
+  template <typename Function>
+  void Start(Function function, HandlerOptions options = {}) {
+    options.topics = {"t"};
+    dispatcher_.emplace(broker_, producer_, providers_,
+                        std::vector<Handler>{MakeHandler("Handler", std::move(function), std::move(options))},
+                        DispatcherOptions{.group = "g", .concurrency = 4});
+    ASSERT_EQ(dispatcher_->Start(), absl::OkStatus());
+  }
+  void Send(const std::string& key, const std::string& payload) { producer_.Send("t", payload, {.key = key}); }
+  void AwaitHandled(int count) {
+    absl::MutexLock lock(&mutex_);
+    auto reached = [this, count] { return handled_ >= count; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&reached), kSoon)) << handled_ << " of " << count;
+  }
+  void CountHandled() {
+    absl::MutexLock lock(&mutex_);
+    ++handled_;
+  }
+  std::vector<DeadLetter> Dead() {
+    std::vector<DeadLetter> all;
+    EXPECT_EQ(broker_.dead_letters().List({},
+                                          [&](const DeadLetter& letter) {
+                                            all.push_back(letter);
+                                            return true;
+                                          }),
+              absl::OkStatus());
+    return all;
+  }
+
+  MemoryBroker broker_;
+  Producer producer_{&broker_, {}, nullptr};
+  Providers providers_;
+  absl::Mutex mutex_;
+  int handled_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<Dispatcher> dispatcher_;  // Before all that it uses.
+};
+
+TEST_F(DispatcherTest, ACallThatHangsKeepsOnlyItsOwnKeyWaiting) {
+  absl::Notification release;
+  Start([&](std::string_view payload) {
+    if (payload == "hang") release.WaitForNotification();
+    CountHandled();
+    return absl::OkStatus();
+  });
+  for (int i = 0; i < 2'000; ++i) Send(absl::StrCat(i), "quick");  // The engine learns that its calls are quick.
+  AwaitHandled(2'000);
+  for (int i = 0; i < 500; ++i) Send(absl::StrCat(i), i == 250 ? "hang" : "quick");
+  for (int i = 0; i < 500; ++i) Send(absl::StrCat(i), "quick");
+  AwaitHandled(2'000 + 998);
+  release.Notify();
+  AwaitHandled(3'000);
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+}
+
+TEST_F(DispatcherTest, AnAsynchronousCallThatHangsKeepsOnlyItsOwnKeyWaiting) {
+  absl::Mutex mutex;
+  std::vector<Completion> hanging;
+  Start([&](std::string_view payload, Completion done) {
+    CountHandled();
+    if (payload == "quick") return done(absl::OkStatus());
+    absl::MutexLock lock(&mutex);
+    hanging.push_back(std::move(done));
+  });
+  Send("a", "hang");
+  AwaitHandled(1);
+  for (int i = 0; i < 300; ++i) Send(absl::StrCat(i), "quick");
+  Send("a", "quick");
+  AwaitHandled(301);
+  {
+    absl::MutexLock lock(&mutex);
+    hanging.clear();  // A failed attempt.
+  }
+  AwaitHandled(302);
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+}
+
+TEST_F(DispatcherTest, WhatAnAsynchronousHandlerThrowsIsTheReason) {
+  Start(
+      [&](std::string_view, Completion) {
+        CountHandled();
+        throw std::runtime_error("no such table");
+      },
+      {.max_retries = 0});
+  Send("a", "x");
+  AwaitHandled(1);
+  while (dispatcher_->in_flight() > 0) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  ASSERT_EQ(Dead().size(), 1u);
+  EXPECT_EQ(Dead()[0].failure.status, absl::UnknownError("the handler threw: no such table"));
+}
+
+TEST_F(DispatcherTest, ACompletionThatWasGivenAwayDecidesThoughTheHandlerThrew) {
+  absl::Mutex mutex;
+  std::vector<Completion> kept;
+  Start(
+      [&](std::string_view, Completion done) {
+        absl::MutexLock lock(&mutex);
+        kept.push_back(std::move(done));
+        CountHandled();
+        throw std::runtime_error("afterwards");
+      },
+      {.max_retries = 0});
+  Send("a", "x");
+  AwaitHandled(1);
+  {
+    absl::MutexLock lock(&mutex);
+    kept[0](absl::OkStatus());
+  }
+  while (dispatcher_->in_flight() > 0) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  EXPECT_TRUE(Dead().empty());
+}
+
+TEST_F(DispatcherTest, ALogSinkMayAskTheDispatcher) {
+  std::atomic<int> lines = 0;
+  SetLogSink([&](Severity, std::string_view) {
+    (void)dispatcher_->progress();  // No lock is held.
+    ++lines;
+  });
+  broker_.FailNextSettlements(1, absl::UnavailableError("down"));
+  Start([&](std::string_view) {
+    CountHandled();
+    return absl::OkStatus();
+  });
+  Send("a", "x");
+  AwaitHandled(1);
+  while (dispatcher_->in_flight() > 0) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  SetLogSink(nullptr);
+  EXPECT_EQ(lines, 1);
+}
+
+}  // namespace
+}  // namespace messaging
