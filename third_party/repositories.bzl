@@ -1,6 +1,7 @@
 """What a WORKSPACE user needs where MODULE.bazel is not read. MODULE.bazel is the list of dependencies; this one follows it."""
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
+load(":libpq.bzl", "system_libpq")
 
 # The brokers' C clients are archives of our own in both modes, because of what the registry's lack: its librdkafka has
 # no SASL, its hiredis takes BoringSSL for TLS, and rabbitmq-c is not there.
@@ -52,6 +53,9 @@ def _cpp_httplib():
         urls = ["https://github.com/yhirose/cpp-httplib/archive/v0.18.7.tar.gz"],
     )
 
+def _libpq():
+    system_libpq(name = "libpq")
+
 def archives(existing = {}):
     """Those that are not there yet; each is fetched only by what depends on it.
 
@@ -61,6 +65,7 @@ def archives(existing = {}):
     every = {
         "cpp_httplib": _cpp_httplib,
         "hiredis": _hiredis,
+        "libpq": _libpq,
         "librdkafka": _librdkafka,
         "prometheus_cpp": _prometheus_cpp,
         "rabbitmq_c": _rabbitmq_c,

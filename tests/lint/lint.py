@@ -11,8 +11,8 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import build_files  # noqa: E402
 
 BROKERS = ("memory", "sqlite", "redis", "rabbitmq", "kafka")
-OURS = ("messaging", *BROKERS, "cli", "examples", "tests", "tools")
-CLIENT_LIBRARY = re.compile(r"(librdkafka/|rdkafka|rabbitmq-c/|amqp|hiredis|sqlite3)")
+OURS = ("messaging", *BROKERS, "sql", "outbox", "inbox", "cli", "examples", "tests", "tools")
+CLIENT_LIBRARY = re.compile(r"(librdkafka/|rdkafka|rabbitmq-c/|amqp|hiredis|sqlite3|libpq)")
 LOG_MACRO = re.compile(r"^[^/]*\b(?:[DPV]?LOG(?:_[A-Z_]+)?|[DP]?CHECK(?:_[A-Z]+)?)\s*\(", re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 LONGEST_HEADER, MEDIAN_HEADER = 500, 80
@@ -141,7 +141,7 @@ def check_visibility(tree):
     wrong = [f"{t.package}/BUILD: public by default; each target says who may use it" for t in tree.targets
              if t.kind == "package" and t.public]
     for t in tree.targets:
-        if t.kind == "cc_library" and t.arguments.get("alwayslink") and t.package.split("/")[0] not in BROKERS:
+        if t.kind == "cc_library" and t.arguments.get("alwayslink") and t.package.split("/")[0] not in (*BROKERS, "sql"):
             wrong.append(f"//{t.package}:{t.name}: alwayslink; only message_handlers and a broker's registration have it")
     return wrong
 

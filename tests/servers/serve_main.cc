@@ -1,5 +1,5 @@
-// serve redis|rabbitmq|kafka: starts a real server on free ports, prints its URL as one line, and keeps it until
-// standard input ends or SIGTERM or SIGINT comes. For demonstrations, benchmarks and trying things by hand. What
+// serve redis|rabbitmq|kafka|postgres: starts a real server on free ports, prints its URL as one line, and keeps it
+// until standard input ends or SIGTERM or SIGINT comes. For demonstrations, benchmarks and trying things by hand. What
 // follows `redis` is given to redis-server.
 #include <poll.h>
 #include <signal.h>
@@ -12,12 +12,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "tests/servers/kafka_server.h"
+#include "tests/servers/postgres_server.h"
 #include "tests/servers/rabbitmq_server.h"
 #include "tests/servers/redis_server.h"
 
 namespace {
 
 using messaging::servers::KafkaCluster;
+using messaging::servers::PostgresServer;
 using messaging::servers::RabbitmqServer;
 using messaging::servers::RedisServer;
 
@@ -66,6 +68,11 @@ int main(int argc, char** argv) {
     const absl::Status started = cluster.Start();
     return Serve(started, absl::StrCat("kafka://", cluster.bootstrap_servers()), signals);
   }
-  fprintf(stderr, "usage: serve redis [ARGUMENTS]|rabbitmq|kafka\n");
+  if (name == "postgres") {
+    PostgresServer server;
+    const absl::Status started = server.Start();
+    return Serve(started, server.url(), signals);
+  }
+  fprintf(stderr, "usage: serve redis [ARGUMENTS]|rabbitmq|kafka|postgres\n");
   return 2;
 }
