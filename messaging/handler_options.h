@@ -61,6 +61,9 @@ struct HandlerOptions {
   // These are not retried. Everything else is, except that Cancelled while draining is a release.
   std::vector<absl::StatusCode> permanent = {absl::StatusCode::kInvalidArgument, absl::StatusCode::kOutOfRange,
                                              absl::StatusCode::kUnimplemented, absl::StatusCode::kDataLoss};
+  // Each message id once, whatever is redelivered: takes an injected object that can mark it in the transaction of the
+  // effects (inbox/inbox.h). A message without an id is a dead letter. Not for batches.
+  bool idempotent = false;
   Validator validate;  // Or a function Validate(const T&) beside the type T, found by argument-dependent lookup.
   // A deadline that the handler sees (Received::deadline) and should keep: nothing interrupts it, an outcome that comes
   // later counts all the same, and is logged. Infinite: none.

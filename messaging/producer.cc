@@ -4,14 +4,13 @@
 #include <atomic>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "messaging/broker/broker.h"
 #include "messaging/broker/clock.h"
 #include "messaging/internal/callback_thread.h"
-#include "messaging/internal/message_id.h"
+#include "messaging/internal/complete_message.h"
 #include "messaging/internal/send_budget.h"
 #include "messaging/internal/send_deadlines.h"
 #include "messaging/internal/send_join.h"
@@ -28,34 +27,6 @@ constexpr absl::Duration kLogPause = absl::Seconds(1);
 absl::Status AsRefusal(absl::Status status) {
   if (!status.ok() && !IsUnknownOutcome(status)) return status;
   return absl::InternalError(absl::StrCat("not sent: ", status.ToString()));
-}
-
-absl::Status Check(const Message& message) {
-  if (!IsValidTopic(message.topic)) {
-    return absl::InvalidArgumentError(
-        "a topic is 1 to 120 characters out of A-Z a-z 0-9 . _ -, not starting with __messaging.");
-  }
-  for (const Header& header : message.headers) {
-    if (absl::StartsWith(header.first, "messaging-")) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("header ", header.first, ": names starting with messaging- belong to the library"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-void Apply(SendOptions& options, absl::Time now, Message& message) {
-  if (options.key) message.key = std::move(options.key);
-  if (message.headers.empty()) {
-    message.headers = std::move(options.headers);
-  } else {
-    std::move(options.headers.begin(), options.headers.end(), std::back_inserter(message.headers));
-  }
-  if (!options.content_type.empty()) message.content_type = std::move(options.content_type);
-  if (!options.id.empty()) message.id = std::move(options.id);
-  if (options.timestamp != absl::InfinitePast()) message.timestamp = options.timestamp;
-  if (message.timestamp == absl::InfinitePast()) message.timestamp = now;
-  if (message.id.empty()) message.id = internal::NewMessageId(now);
 }
 
 }  // namespace
@@ -95,8 +66,8 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
 };
 
 OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptions options) {
-  Apply(options, absl::Now(), message);
-  if (status.ok()) status = broker_ == nullptr ? refusal_ : Check(message);
+  internal::CompleteMessage(options, absl::Now(), message);
+  if (status.ok()) status = broker_ == nullptr ? refusal_ : internal::CheckMessage(message);
   const absl::Time now = Clock::Steady().Now();
   const absl::Duration duration = options.deadline > absl::ZeroDuration() ? options.deadline : options_.deadline;
   auto outgoing = std::make_shared<Outgoing>(std::move(message), now + duration, shared_from_this(), now);

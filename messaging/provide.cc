@@ -171,6 +171,15 @@ absl::StatusOr<void*> Scope::GetOwn(const Provider& provider) {
 
 void Scope::Keep(std::shared_ptr<void> object) { objects_.push_back({nullptr, typeid(void), std::move(object)}); }
 
+absl::StatusOr<bool> Scope::MarkHandled(const Received& received) {
+  for (const Object& object : objects_) {
+    if (object.provider != nullptr && object.provider->mark) {
+      return object.provider->mark(object.object.get(), received);
+    }
+  }
+  return absl::FailedPreconditionError("no injected object can mark a message as handled");
+}
+
 bool Scope::has_commits() const {
   return std::any_of(objects_.begin(), objects_.end(), [](const Object& object) {
     return object.provider != nullptr && object.provider->commit != nullptr;

@@ -27,6 +27,7 @@
 
 namespace messaging {
 
+class Received;
 class Scope;
 
 enum class Lifetime { kProcess, kLane, kMessage };
@@ -47,6 +48,7 @@ struct Provider {
   std::function<absl::StatusOr<std::shared_ptr<void>>(Scope&)> make;
   std::function<absl::Status(void*)> commit;  // Null where the type has none.
   std::function<void(void*)> rollback;
+  std::function<absl::StatusOr<bool>(void*, const Received&)> mark;  // Its MarkHandled.
 };
 
 // Every provided type of a client. Filled before consumption starts, read-only and thread-safe afterwards.
@@ -108,6 +110,9 @@ class Scope {
   // Keeps `object` until this scope is finished.
   void Keep(std::shared_ptr<void> object);
 
+  // Has one of the objects made here note, to be committed with its other effects, that this message was handled.
+  // False: it was before. For handlers that are idempotent (handler_options.h).
+  absl::StatusOr<bool> MarkHandled(const Received& received);
   bool has_commits() const;  // An object with a Commit was made.
   // Commits (in order of making; the first failure rolls back that object and the rest, and is returned) or rolls back,
   // and destroys all, in reverse order. What throws is a failure. The scope can be used again.

@@ -46,7 +46,15 @@ absl::Status CheckOptions(const Handler& handler) {
   if (handler.is_batch && options.order == Order::kPerKeyStrict) {
     return error("order per key across retries is not for batches: use Order::kPerKey, or handle single messages");
   }
+  if (options.idempotent && handler.is_batch) return error("idempotent is not for batches: handle single messages");
   return absl::OkStatus();
+}
+
+bool CanMark(const Handler& handler, const Providers& providers) {
+  return std::any_of(handler.needs.begin(), handler.needs.end(), [&](const TypeId& need) {
+    const Provider* provider = providers.Find(need.index);
+    return provider != nullptr && provider->lifetime == Lifetime::kMessage && provider->mark;
+  });
 }
 
 }  // namespace
@@ -66,6 +74,11 @@ absl::Status CheckHandlers(const std::vector<Handler>& handlers, const Providers
     }
     if (absl::Status status = providers.Check(handler.name, handler.needs); !status.ok()) {
       errors.emplace_back(status.message());
+    }
+    if (handler.options.idempotent && !CanMark(handler, providers)) {
+      errors.push_back(absl::StrCat("handler ", handler.name,
+                                    " is idempotent, but takes nothing that can mark a message",
+                                    " as handled: let it take an inbox::Transaction& (inbox/inbox.h)"));
     }
     std::vector<std::string> all = handler.options.formerly;
     all.push_back(handler.name);

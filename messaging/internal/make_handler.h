@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "messaging/call.h"
 #include "messaging/codec.h"
@@ -39,6 +40,7 @@ template <typename T>
 struct Decoder {
   std::string default_content_type;
   Validator validate;
+  bool once = false;  // HandlerOptions::idempotent.
 
   absl::Status operator()(const Received& received, T& message) const {
     absl::Status status = default_content_type.empty()
@@ -79,6 +81,10 @@ void InvokeWith(typename A::Message& message, Function& function, const Decoder<
   if (absl::Status status = decode(received.front(), message); !status.ok()) return call.Reject(0, std::move(status));
   typename A::Arguments arguments;
   if (absl::Status status = ResolveAll(call, arguments); !status.ok()) return call.SetOutcome(0, std::move(status));
+  if (decode.once) {
+    absl::StatusOr<bool> is_new = call.scope().MarkHandled(received.front());
+    if (!is_new.ok() || !*is_new) return call.SetOutcome(0, is_new.status());  // OK: it was handled before.
+  }
   if constexpr (A::kIsAsync) {
     Apply(function, std::move(message), call, received, arguments);
   } else {
@@ -150,7 +156,7 @@ Handler MakeHandler(std::string name, Function function, HandlerOptions options)
     using Signature = internal::SignatureOf<Function>;
     using A = internal::Analysis<Signature>;
     using T = typename A::Message;
-    internal::Decoder<T> decode{.default_content_type = options.content_type};
+    internal::Decoder<T> decode{.default_content_type = options.content_type, .once = options.idempotent};
     if (options.validate && options.validate.type() == typeid(T)) decode.validate = options.validate;
     handler.name = options.name.empty() ? std::move(name) : options.name;
     handler.message = typeid(T);

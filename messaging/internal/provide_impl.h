@@ -107,6 +107,11 @@ void SetCommit(Provider& provider) {
   if constexpr (requires(T & object) { object.Rollback(); }) {
     provider.rollback = [](void* object) { (void)static_cast<T*>(object)->Rollback(); };
   }
+  if constexpr (requires(T & object, const Received& received) { object.MarkHandled(received); }) {
+    provider.mark = [](void* object, const Received& received) -> absl::StatusOr<bool> {
+      return static_cast<T*>(object)->MarkHandled(received);
+    };
+  }
 }
 
 template <typename T, typename Factory>
