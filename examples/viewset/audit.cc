@@ -1,0 +1,15 @@
+// Who listens to orders.created: prints each order that was created.
+#include <iostream>
+
+#include "messaging/json/json.h"
+#include "messaging/messaging.h"
+
+namespace viewset {
+
+absl::Status AuditOrder(const nlohmann::json& order) {
+  std::cout << "created " << order.dump() << std::endl;
+  return absl::OkStatus();
+}
+MESSAGE_HANDLER(AuditOrder, {.topics = {"orders.created"}});
+
+}  // namespace viewset
