@@ -31,7 +31,8 @@ class Confirmation {
   // The same with a limit of its own. DeadlineExceeded when that limit passes first; the send goes on.
   absl::StatusOr<Receipt> Wait(absl::Duration limit) const;
   // Calls back once, on the producer's callback thread (never on a broker's I/O thread, never inside Then itself), also
-  // when it is resolved already. Callbacks must not block for long: they share that thread.
+  // when it is resolved already. Callbacks must not block for long: they share that thread, and those that have not run
+  // count in the send buffer.
   void Then(std::function<void(const absl::StatusOr<Receipt>&)> callback) const;
   bool resolved() const;
   // The id under which the message was sent.

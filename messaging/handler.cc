@@ -27,6 +27,10 @@ std::string FunctionName(std::string_view name) {
   return std::string(colons == std::string_view::npos ? name : name.substr(colons + 2));
 }
 
+absl::Status Threw(std::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("decoding or validating threw: ", what));
+}
+
 absl::Status WrongOutcomes(size_t messages, size_t outcomes) {
   return absl::InternalError(
       absl::StrCat("the batch handler returned ", outcomes, " outcomes for ", messages, " messages"));

@@ -312,6 +312,23 @@ TEST(BatchHandler, RejectsWhatDoesNotDecodeAndHandlesTheRestWithItsMetadata) {
   EXPECT_THAT(payloads, ElementsAre("1", "2"));
 }
 
+absl::Status ThrowOnTwo(const Small& small) {
+  if (small.value == 2) throw std::out_of_range("no shelf 2");
+  return absl::OkStatus();
+}
+
+TEST(BatchHandler, RejectsAloneWhatTheCheckThrowsAt) {
+  Handler handler =
+      Made([](absl::Span<const Small> batch) { return std::vector<absl::Status>(batch.size(), absl::OkStatus()); },
+           {.validate = &ThrowOnTwo});
+  FakeCall call;
+  for (const char* payload : {"1", "2", "3"}) call.Add(payload);
+  handler.invoke(call);
+  EXPECT_EQ(OutcomeOf(call, 0), absl::OkStatus());
+  EXPECT_EQ(RejectionOf(call, 1), absl::InvalidArgumentError("decoding or validating threw: no shelf 2"));
+  EXPECT_EQ(OutcomeOf(call, 2), absl::OkStatus());
+}
+
 TEST(BatchHandler, IsNotCalledWhenNothingDecodes) {
   int calls = 0;
   FakeCall call;

@@ -35,6 +35,20 @@ Outgoing::Outgoing(Message message, absl::Time deadline, std::shared_ptr<Outgoin
       bytes_(message_.ByteSize()),
       observer_(std::move(observer)) {}
 
+OutgoingPtr Outgoing::ForDriver(OutgoingPtr outgoing) {
+  Outgoing* const raw = outgoing.get();
+  return OutgoingPtr(raw, [outgoing = std::move(outgoing)](Outgoing*) mutable {
+    outgoing->LeftByDriver();
+    outgoing = nullptr;
+  });
+}
+
+void Outgoing::LeftByDriver() {
+  if (!resolved()) Complete(absl::DeadlineExceededError("the outcome is unknown: the broker's driver gave no answer"));
+  std::string().swap(message_.payload);
+  std::vector<Header>().swap(message_.headers);
+}
+
 Outgoing::~Outgoing() {
   if (!resolved()) Complete(absl::DeadlineExceededError("the outcome is unknown: the broker's driver gave no answer"));
   if (!result_.ok() && !seen_.load(std::memory_order_relaxed) && observer_ != nullptr) observer_->OnUnseen(*this);

@@ -50,12 +50,15 @@ class Outgoing {
   Outgoing(Message message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer,
            absl::Time sent = absl::InfinitePast());
   ~Outgoing();  // Unresolved: the driver dropped it without an answer, and it resolves as unknown.
+  // The driver's reference to it. When the last copy of that is gone the payload is freed, though somebody may keep
+  // the Confirmation, and what is still unresolved has no answer to come.
+  static OutgoingPtr ForDriver(OutgoingPtr outgoing);
   Outgoing(const Outgoing&) = delete;
   Outgoing& operator=(const Outgoing&) = delete;
 
   // For the driver. `message` is complete: id, timestamp and content type are set. The first Complete counts, from any
   // thread, later ones do nothing (a broker's answer after the deadline). Never blocks on user code.
-  const Message& message() const { return message_; }
+  const Message& message() const { return message_; }  // Without the driver's reference: topic, key and id only.
   absl::Time deadline() const { return deadline_; }
   size_t bytes() const { return bytes_; }
   void Complete(Result result);
@@ -78,7 +81,9 @@ class Outgoing {
   static bool InCallback();  // On this thread a Then callback is running.
 
  private:
-  const Message message_;
+  void LeftByDriver();
+
+  Message message_;
   const absl::Time deadline_;
   const absl::Time sent_;
   const size_t bytes_;

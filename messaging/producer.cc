@@ -37,17 +37,23 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
       : broker_(broker),
         refusal_(std::move(refusal)),
         options_(options),
-        budget_(options.max_messages, options.max_bytes),
+        budget_(std::make_shared<internal::SendBudget>(options.max_messages, options.max_bytes)),
         observer_(observer) {}
 
   OutgoingPtr Send(Message message, absl::Status status, SendOptions options);
   absl::Status Flush(absl::Duration limit);
-  size_t pending() const { return budget_.messages(); }
+  size_t pending() const { return budget_->messages(); }
   void Close();
   void set_observer(Observer* observer) { observer_.store(observer, std::memory_order_release); }
 
   void OnResolved(Outgoing& outgoing) override;
-  void Post(std::function<void()> task) override { callbacks_.Post(std::move(task)); }
+  void Post(std::function<void()> task) override {
+    budget_->AddCallback();
+    callbacks_.Post([budget = budget_, task = std::move(task)] {
+      task();
+      budget->GiveCallback();
+    });
+  }
   void OnUnseen(const Outgoing& outgoing) override;
 
  private:
@@ -56,7 +62,7 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
   Broker* const broker_;
   const absl::Status refusal_;  // Where there is no broker: why.
   const ProducerOptions options_;
-  internal::SendBudget budget_;
+  const std::shared_ptr<internal::SendBudget> budget_;  // Shared with callbacks, which may end the producer.
   internal::SendDeadlines deadlines_;
   internal::CallbackThread callbacks_;
   std::atomic<Observer*> observer_;  // Null once closed: messages may outlive it.
@@ -84,24 +90,28 @@ OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptio
   }
   outgoing->set_counted();
   deadlines_.Track(outgoing);
-  broker_->Publish(outgoing);
+  broker_->Publish(Outgoing::ForDriver(outgoing));
   return outgoing;
 }
 
 absl::Status Producer::Core::TakeRoom(const Outgoing& outgoing, bool wait) {
   const size_t bytes = outgoing.bytes();
-  if (wait ? budget_.TakeBy(bytes, outgoing.deadline()) : budget_.TryTake(bytes)) return absl::OkStatus();
-  if (bytes > budget_.max_bytes()) {
+  // A callback must not wait for itself.
+  const bool behind_callbacks = !Outgoing::InCallback();
+  const bool taken =
+      wait ? budget_->TakeBy(bytes, outgoing.deadline(), behind_callbacks) : budget_->TryTake(bytes, behind_callbacks);
+  if (taken) return absl::OkStatus();
+  if (bytes > budget_->max_bytes()) {
     return absl::InvalidArgumentError(absl::StrCat("a message of ", bytes, " bytes is larger than the send buffer of ",
-                                                   budget_.max_bytes(), " (ProducerOptions::max_bytes)"));
+                                                   budget_->max_bytes(), " (ProducerOptions::max_bytes)"));
   }
-  return absl::ResourceExhaustedError(absl::StrCat("the send buffer is full", wait ? " until the deadline" : "", ": ",
-                                                   budget_.messages(), " messages, ", budget_.bytes(),
-                                                   " bytes await the broker's answer"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the send buffer is full", wait ? " until the deadline" : "", ": ", budget_->messages(), " messages, ",
+      budget_->bytes(), " bytes await the broker's answer, ", budget_->callbacks(), " callbacks (Then) their turn"));
 }
 
 void Producer::Core::OnResolved(Outgoing& outgoing) {
-  if (outgoing.counted()) budget_.Give(outgoing.bytes());
+  if (outgoing.counted()) budget_->Give(outgoing.bytes());
   if (Observer* observer = observer_.load(std::memory_order_acquire)) {
     observer->OnSendResolved(outgoing.message().topic, outgoing.result().status(),
                              Clock::Steady().Now() - outgoing.sent());

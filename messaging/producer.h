@@ -44,7 +44,8 @@ struct SendOptions {
 struct ProducerOptions {
   // What it promises.
   absl::Duration deadline = absl::Seconds(120);  // Until a send must be resolved; it rides over a broker's restart.
-  // How much it may hold: sends that are not yet resolved. Past either, Send refuses with ResourceExhausted.
+  // How much it may hold: sends that are not yet resolved, and callbacks (Then) that have not run, which count as a
+  // message each. Past either, Send refuses with ResourceExhausted.
   size_t max_messages = 100'000;  // At most 16 million.
   size_t max_bytes = 64 << 20;
 };

@@ -463,5 +463,52 @@ TEST(ProducerWithoutBroker, ReasonNeverLooksLikeAnUnknownOutcome) {
   EXPECT_THAT(status.message(), HasSubstr("config server"));
 }
 
+TEST_F(ProducerTest, AConfirmationThatIsKeptKeepsNoPayload) {
+  const Confirmation confirmation = producer_->Send("t", std::string(1000, 'x'), {.headers = {{"a", "b"}}, .id = "i"});
+  std::vector<OutgoingPtr> kept = broker_.TakeKept();
+  ASSERT_EQ(kept.size(), 1u);
+  const Message& message = kept[0]->message();
+  kept[0]->Complete(Receipt{});
+  EXPECT_EQ(message.payload.size(), 1000u) << "the driver may still look at it";
+  kept.clear();
+  EXPECT_EQ(message.payload.capacity(), std::string().capacity());
+  EXPECT_TRUE(message.headers.empty());
+  EXPECT_EQ(confirmation.id(), "i");
+  EXPECT_EQ(confirmation.Wait()->id, "i");
+}
+
+TEST_F(ProducerTest, WhatADriverDropsIsUnknownAtOnce) {
+  const Confirmation confirmation = producer_->Send("t", "x");
+  broker_.TakeKept().clear();
+  EXPECT_TRUE(confirmation.resolved());
+  EXPECT_TRUE(IsUnknownOutcome(confirmation.Wait().status()));
+}
+
+TEST_F(ProducerTest, CallbacksThatDoNotKeepUpFillTheSendBuffer) {
+  Start({.max_messages = 10});
+  broker_.AcceptAll();
+  absl::Notification release;
+  std::atomic<int> called = 0;
+  int refused = 0;
+  for (int i = 0; i < 50; ++i) {
+    const Confirmation confirmation = producer_->Send("t", "x");
+    if (confirmation.resolved() && absl::IsResourceExhausted(confirmation.Wait(absl::ZeroDuration()).status())) {
+      ++refused;
+      continue;
+    }
+    confirmation.Then([&](const absl::StatusOr<Receipt>&) {
+      release.WaitForNotification();
+      // One that sends does not wait for itself.
+      if (++called > 1) return;
+      EXPECT_TRUE(producer_->Send("t", "y", {.wait_for_room = true}).resolved());
+    });
+  }
+  EXPECT_EQ(refused, 40);
+  std::thread waits([&] { EXPECT_TRUE(producer_->Send("t", "z", {.wait_for_room = true}).Wait().ok()); });
+  release.Notify();
+  waits.join();
+  while (called < 10) absl::SleepFor(absl::Milliseconds(1));
+}
+
 }  // namespace
 }  // namespace messaging

@@ -52,7 +52,8 @@ absl::Status NoneLinked() {
 
 absl::Status NotLinked(std::string_view what, std::string_view target, const Entries& entries) {
   return absl::NotFoundError(absl::StrCat(what, " is not linked into this binary, which has ", Names(entries),
-                                          ": add \"@core_messaging//", target, "\" to deps"));
+                                          ": a misspelling, or its target is missing in deps, as \"@core_messaging//",
+                                          target, "\""));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ namespace internal {
 // "ns::F" -> "F".
 std::string FunctionName(std::string_view name);
 absl::Status WrongOutcomes(size_t messages, size_t outcomes);
+absl::Status Threw(std::string_view what);  // While decoding or validating.
 
 template <typename T>
 concept HasValidate = requires(const T& message) {
@@ -42,7 +44,17 @@ struct Decoder {
   Validator validate;
   bool once = false;  // HandlerOptions::idempotent.
 
+  // What a check or a user's codec throws is this message's matter, not that of its batch.
   absl::Status operator()(const Received& received, T& message) const {
+    try {
+      return Read(received, message);
+    } catch (const std::exception& exception) {
+      return Threw(exception.what());
+    }
+  }
+
+ private:
+  absl::Status Read(const Received& received, T& message) const {
     absl::Status status = default_content_type.empty()
                               ? Codec<T>::Decode(received, message)
                               : Codec<T>::Decode(received.WithDefaultContentType(default_content_type), message);

@@ -1,7 +1,10 @@
 #include "messaging/json/json.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -60,7 +63,72 @@ std::string Printable(std::string_view text) {
   return printable;
 }
 
+// nlohmann's own comparison takes -1 for the greatest unsigned number.
+uint64_t Bits(const nlohmann::json& integer) {
+  return integer.is_number_unsigned() ? integer.get<uint64_t>() : static_cast<uint64_t>(integer.get<int64_t>());
+}
+
+bool Same(const nlohmann::json& a, const nlohmann::json& b) {
+  const auto negative = [](const nlohmann::json& n) { return !n.is_number_unsigned() && n.get<int64_t>() < 0; };
+  return negative(a) == negative(b) && Bits(a) == Bits(b);
+}
+
+// What a conversion to a narrower type made of a number: the same low bits, or no fraction. What a type's own to_json
+// writes differently for reasons of its own is another matter.
+template <typename To>
+bool IsCutTo(uint64_t bits, const nlohmann::json& is) {
+  return Same(nlohmann::json(static_cast<To>(bits)), is);
+}
+
+bool IsCutInteger(const nlohmann::json& was, const nlohmann::json& is) {
+  if (Same(was, is)) return false;
+  const uint64_t bits = Bits(was);
+  return IsCutTo<int8_t>(bits, is) || IsCutTo<uint8_t>(bits, is) || IsCutTo<int16_t>(bits, is) ||
+         IsCutTo<uint16_t>(bits, is) || IsCutTo<int32_t>(bits, is) || IsCutTo<uint32_t>(bits, is) ||
+         IsCutTo<int64_t>(bits, is) || IsCutTo<uint64_t>(bits, is);
+}
+
+bool IsCut(const nlohmann::json& was, const nlohmann::json& is) {
+  if (!was.is_number_float()) return is.is_number_integer() && IsCutInteger(was, is);
+  const double value = was.get<double>();
+  if (is.is_number_float()) return std::isinf(is.get<double>()) && !std::isinf(value);
+  if (!is.is_number_integer() || is == was) return false;
+  // Beyond what the field holds the conversion gives the least or the greatest number, or anything.
+  return is.get<double>() == std::trunc(value) || std::abs(value) >= std::numeric_limits<int32_t>::max();
+}
+
+// The way to the first number that was cut, as in "items[2].count"; empty: none was.
+std::string FindCut(const nlohmann::json& was, const nlohmann::json& is, std::string way,
+                    const nlohmann::json*& number) {
+  if (was.is_number() && is.is_number()) {
+    if (!IsCut(was, is)) return "";
+    number = &was;
+    return way.empty() ? "the number" : way;
+  }
+  if (was.is_object() && is.is_object()) {
+    for (const auto& [name, value] : is.items()) {
+      const auto found = was.find(name);
+      if (found == was.end()) continue;
+      std::string cut = FindCut(*found, value, way.empty() ? name : absl::StrCat(way, ".", name), number);
+      if (!cut.empty()) return cut;
+    }
+  } else if (was.is_array() && is.is_array() && was.size() == is.size()) {
+    for (size_t i = 0; i < was.size(); ++i) {
+      std::string cut = FindCut(was[i], is[i], absl::StrCat(way, "[", i, "]"), number);
+      if (!cut.empty()) return cut;
+    }
+  }
+  return "";
+}
+
 }  // namespace
+
+absl::Status CheckNumbers(const nlohmann::json& read, const nlohmann::json& again) {
+  const nlohmann::json* number = nullptr;
+  const std::string where = FindCut(read, again, "", number);
+  if (where.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(Printable(where), ": ", number->dump(), " does not fit its field"));
+}
 
 absl::Status ParseJson(const Received& received, nlohmann::json& out) {
   if (const std::string_view type = received.content_type(); !type.empty() && !IsJson(type)) {

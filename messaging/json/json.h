@@ -8,7 +8,8 @@
 // A content type is JSON when it is application/json or text/json or ends in "+json", whatever parameters follow; a
 // message that declares none is taken for it, another one is refused (Unimplemented). What is refused as
 // InvalidArgument, with where and why: text that is no JSON (also: invalid UTF-8, numbers that no double can hold, more
-// than 500 levels deep), and JSON that does not convert. Strings and Cords stay bytes; they are never JSON text.
+// than 500 levels deep), JSON that does not convert, and, for types that convert both ways, numbers that their fields
+// cannot hold (the conversions would cut them off). Strings and Cords stay bytes; they are never JSON text.
 #ifndef MESSAGING_JSON_JSON_H_
 #define MESSAGING_JSON_JSON_H_
 
@@ -31,6 +32,9 @@ absl::Status ParseJson(const Received& received, nlohmann::json& out);
 absl::Status DumpJson(const nlohmann::json& json, Message& out);
 // A conversion's exception as a status: "order_id: missing".
 absl::Status ConversionError(const std::exception& exception);
+// `again`: what the value that was read from `read` is as JSON. Numbers that their fields could not hold are an error
+// that names the first of them.
+absl::Status CheckNumbers(const nlohmann::json& read, const nlohmann::json& again);
 
 template <typename T>
 concept FromJson = !Bytes<T> && requires(const nlohmann::json& json, T& out) {
@@ -65,6 +69,7 @@ struct Codec<T> {
     } catch (const std::exception& exception) {
       return internal::ConversionError(exception);
     }
+    if constexpr (internal::ToJson<T>) return CheckFits(json, out);
     return absl::OkStatus();
   }
 
@@ -74,6 +79,17 @@ struct Codec<T> {
     } catch (const std::exception& exception) {
       return internal::ConversionError(exception);
     }
+  }
+
+ private:
+  static absl::Status CheckFits(const nlohmann::json& json, const T& value) {
+    nlohmann::json again;
+    try {
+      again = value;
+    } catch (const std::exception&) {  // It has its own reasons not to be written.
+      return absl::OkStatus();
+    }
+    return internal::CheckNumbers(json, again);
   }
 };
 

@@ -40,6 +40,24 @@ struct Throws {};
 void from_json(const nlohmann::json&, Throws&) { throw std::runtime_error("no such customer"); }
 void to_json(nlohmann::json&, const Throws&) { throw std::runtime_error("not for sending"); }
 
+struct Numbers {
+  int32_t count = 0;
+  uint16_t port = 0;
+  uint64_t big = 0;
+  float ratio = 0;
+  std::vector<int8_t> small;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Numbers, count, port, big, ratio, small)
+
+// Cents, read from and written to units of its own.
+struct Price {
+  int64_t cents = 0;
+};
+void from_json(const nlohmann::json& json, Price& price) {
+  price.cents = static_cast<int64_t>(json.at("price").get<double>() * 100);
+}
+void to_json(nlohmann::json& json, const Price& price) { json = {{"price", price.cents}}; }
+
 }  // namespace shop
 
 namespace messaging {
@@ -176,6 +194,36 @@ TEST(JsonRefusals, NumbersThatNoDoubleHolds) {
   EXPECT_FALSE(RefusalOf("1e400").empty());
   EXPECT_FALSE(RefusalOf(std::string(400, '9')).empty());
   EXPECT_EQ(*Decoded<uint64_t>("18446744073709551615"), std::numeric_limits<uint64_t>::max());
+}
+
+TEST(JsonRefusals, NumbersThatTheirFieldsCannotHold) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {R"({"count": 3000000000})", "count: 3000000000 does not fit its field"},
+      {R"({"count": -2147483649})", "count: -2147483649 does not fit its field"},
+      {R"({"count": 12.75})", "count: 12.75 does not fit its field"},
+      {R"({"count": 1e19})", "count: 1e+19 does not fit its field"},
+      {R"({"count": 4294967296})", "count: 4294967296 does not fit its field"},
+      {R"({"port": 70000})", "port: 70000 does not fit its field"},
+      {R"({"port": -1})", "port: -1 does not fit its field"},
+      {R"({"big": -1})", "big: -1 does not fit its field"},
+      {R"({"big": 18446744073709551616})", "big: 1.8446744073709552e+19 does not fit its field"},
+      {R"({"ratio": 1e300})", "ratio: 1e+300 does not fit its field"},
+      {R"({"small": [1, 2, 200]})", "small[2]: 200 does not fit its field"},
+  };
+  for (const auto& [text, why] : wrong) {
+    EXPECT_EQ(Decoded<shop::Numbers>(text).status(), absl::InvalidArgumentError(why)) << text;
+  }
+  EXPECT_EQ(Decoded<std::vector<shop::Numbers>>(R"([{}, {"port": 70000}])").status(),
+            absl::InvalidArgumentError("[1].port: 70000 does not fit its field"));
+}
+
+TEST(JsonCodec, NumbersThatFitAreLeftAlone) {
+  for (const char* text : {R"({"count": 2147483647})", R"({"count": -2147483648})", R"({"count": 3.0})",
+                           R"({"port": 65535})", R"({"big": 18446744073709551615})", R"({"ratio": 0.1})",
+                           R"({"ratio": 16777217})", R"({"small": [-128, 127]})", R"({"unknown": 1e300})"}) {
+    EXPECT_TRUE(Decoded<shop::Numbers>(text).ok()) << text << Decoded<shop::Numbers>(text).status();
+  }
+  EXPECT_EQ(Decoded<shop::Price>(R"({"price": 12.75})")->cents, 1275);
 }
 
 TEST(JsonRefusals, ANullPayload) {
