@@ -39,7 +39,18 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
         options_(std::move(options)),
         process_scope_(providers, Lifetime::kProcess, nullptr) {}
 
-  absl::Status Start();
+  absl::Status Start() {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (state_ != State::kNew || starting_) return absl::FailedPreconditionError("this consumer was started before");
+      starting_ = true;
+    }
+    absl::Status status = StartAll();
+    absl::MutexLock lock(&mutex_);
+    starting_ = false;
+    progress_.SignalAll();
+    return status;
+  }
   absl::Status Wait();
   absl::Status Stop();
   bool RunReady();
@@ -89,6 +100,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
     std::pair<uint64_t, size_t> seen;  // Work and `begun` at the last look.
   };
 
+  absl::Status StartAll();
   void OnDeliver(int subscription, std::vector<Delivery> batch);
   void OnSettled(int subscription, std::vector<Settlement> batch);
   Room RoomFor(int subscription);
@@ -127,7 +139,8 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   absl::CondVar work_;      // Workers wait here.
   absl::CondVar progress_;  // Stop and Wait wait here.
   State state_ ABSL_GUARDED_BY(mutex_) = State::kNew;
-  bool joined_ ABSL_GUARDED_BY(mutex_) = false;  // Start has returned OK.
+  bool starting_ ABSL_GUARDED_BY(mutex_) = false;  // Stop waits for it.
+  bool joined_ ABSL_GUARDED_BY(mutex_) = false;    // Start has returned OK.
   std::unique_ptr<Engine> engine_ ABSL_PT_GUARDED_BY(mutex_);
   std::deque<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
   std::vector<char> starved_ ABSL_GUARDED_BY(mutex_);  // Subscriptions that were told of no room.
@@ -143,14 +156,13 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   std::vector<std::shared_ptr<Subscription>> subscriptions_;  // Set before any worker runs.
 };
 
-absl::Status Dispatcher::Impl::Start() {
+absl::Status Dispatcher::Impl::StartAll() {
   if (absl::Status checked = CheckHandlers(handlers_, providers_); !checked.ok()) return checked;
   std::vector<std::string> groups;
   std::vector<EngineHandler> engine_handlers = PlanHandlers(handlers_, options_.group, groups);
   const int count = static_cast<int>(groups.size());
   {
     absl::MutexLock lock(&mutex_);
-    if (state_ != State::kNew) return absl::FailedPreconditionError("this consumer was started before");
     const EngineLimits limits{options_.max_messages, options_.max_bytes, std::max(1, options_.concurrency)};
     const uint64_t seed = options_.seed != 0 ? options_.seed : absl::Uniform<uint64_t>(absl::BitGen());
     engine_ = std::make_unique<Engine>(std::move(engine_handlers), count, limits, seed, options_.observer);
@@ -182,6 +194,10 @@ absl::Status Dispatcher::Impl::Start() {
 }
 
 absl::StatusOr<int64_t> Dispatcher::Impl::Backlog() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!joined_) return absl::FailedPreconditionError("the consumer was not started");
+  }
   int64_t sum = 0;
   for (const auto& subscription : subscriptions_) {
     const absl::StatusOr<int64_t> backlog = subscription->Backlog();
@@ -228,7 +244,7 @@ absl::Status Dispatcher::Impl::Wait() {
 absl::Status Dispatcher::Impl::Stop() {
   {
     absl::MutexLock lock(&mutex_);
-    while (state_ == State::kStopping) progress_.Wait(&mutex_);
+    while (state_ == State::kStopping || starting_) progress_.Wait(&mutex_);
     if (state_ != State::kRunning) return absl::OkStatus();
     state_ = State::kStopping;
   }

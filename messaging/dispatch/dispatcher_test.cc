@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -135,6 +136,27 @@ TEST_F(DispatcherTest, ACompletionThatWasGivenAwayDecidesThoughTheHandlerThrew) 
   while (dispatcher_->in_flight() > 0) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
   EXPECT_TRUE(Dead().empty());
+}
+
+TEST_F(DispatcherTest, StopAndQuestionsMayComeWhileItStarts) {
+  for (int round = 0; round < 30; ++round) {
+    dispatcher_.emplace(broker_, producer_, providers_,
+                        std::vector<Handler>{MakeHandler("Handler", [](std::string_view) { return absl::OkStatus(); },
+                                                         {.topics = {"t"}})},
+                        DispatcherOptions{.group = "g", .concurrency = 2});
+    std::atomic<bool> started = false;
+    std::thread other([&] {
+      while (!started) {
+        (void)dispatcher_->Backlog();
+        (void)dispatcher_->progress();
+        EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+      }
+    });
+    (void)dispatcher_->Start();
+    started = true;
+    other.join();
+    EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  }
 }
 
 TEST_F(DispatcherTest, ALogSinkMayAskTheDispatcher) {
