@@ -124,6 +124,9 @@ class Client::Impl {
 };
 
 absl::Status Client::Impl::Start(ConsumerOptions options) {
+  if (options.max_messages == 0 || options.max_bytes == 0) {
+    return absl::InvalidArgumentError("ConsumerOptions: with max_messages or max_bytes 0 nothing would ever be read");
+  }
   absl::StatusOr<std::vector<Handler>> chosen = ChooseTopics(handlers(), options.topics);
   if (!chosen.ok()) return chosen.status();
   auto dispatcher = std::make_unique<Dispatcher>(*broker_, *producer_, providers(), *std::move(chosen),

@@ -39,6 +39,13 @@ class LinkedBroker : public internal::FakeBroker {
     },
 });
 
+TEST(ClientTest, ABudgetOfNothingIsRefused) {
+  auto client = Client::Create({.name = "other", .url = "fake://x"});
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ((*client)->Start({.max_messages = 0}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*client)->Start({.max_bytes = 0}).code(), absl::StatusCode::kInvalidArgument);
+}
+
 class MessagingTest : public testing::Test {
  protected:
   void TearDown() override {

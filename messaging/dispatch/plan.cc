@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <map>
 
@@ -29,14 +30,23 @@ absl::Status CheckOptions(const Handler& handler) {
   if (options.topics.empty()) return error("no topic: set .topics");
   for (const std::string& topic : options.topics) {
     if (!IsValidTopic(topic)) return error(absl::StrCat("topic \"", topic, "\" is not [A-Za-z0-9._-]{1,120}"));
+    if (std::count(options.topics.begin(), options.topics.end(), topic) > 1) {
+      return error(absl::StrCat("topic ", topic, " is named twice: it would be handled twice"));
+    }
   }
   if (!options.group.empty() && !IsValidTopic(options.group)) {
     return error(absl::StrCat("group \"", options.group, "\" is not [A-Za-z0-9._-]{1,120}"));
   }
   if (options.max_retries < 0) return error("max_retries is negative");
   if (options.retry_delay < absl::ZeroDuration()) return error("retry_delay is negative");
-  if (options.backoff.factor < 1 || options.backoff.jitter < 0)
-    return error("backoff: factor under 1 or jitter negative");
+  if (options.retry_delay == absl::InfiniteDuration()) return error("retry_delay is infinite");
+  const Backoff& backoff = options.backoff;  // Not a number is neither.
+  if (!(backoff.factor >= 1) || !(backoff.jitter >= 0) || !std::isfinite(backoff.jitter)) {
+    return error("backoff: factor under 1, or jitter negative or infinite");
+  }
+  if (backoff.factor > 1 && backoff.max == absl::InfiniteDuration() && options.max_retries > 64) {
+    return error("backoff: grows without a ceiling over more than 64 retries");
+  }
   if (options.concurrency < 0) return error("concurrency is negative");
   if (options.timeout <= absl::ZeroDuration()) return error("timeout is not positive");
   if (options.validate && options.validate.type() != handler.message) {

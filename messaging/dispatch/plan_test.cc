@@ -1,5 +1,6 @@
 #include "messaging/dispatch/plan.h"
 
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,7 +67,12 @@ TEST(CheckHandlers, OptionsThatMakeNoSenseAreNamed) {
       {{.topics = {"no spaces"}}, "\"no spaces\""},
       {{.topics = {"t"}, .max_retries = -1}, "max_retries"},
       {{.topics = {"t"}, .retry_delay = -absl::Seconds(1)}, "retry_delay"},
+      {{.topics = {"t", "u", "t"}}, "topic t is named twice"},
+      {{.topics = {"t"}, .retry_delay = absl::InfiniteDuration()}, "retry_delay is infinite"},
       {{.topics = {"t"}, .backoff = {.factor = 0.5}}, "backoff"},
+      {{.topics = {"t"}, .backoff = {.factor = std::nan("")}}, "backoff"},
+      {{.topics = {"t"}, .backoff = {.jitter = HUGE_VAL}}, "backoff"},
+      {{.topics = {"t"}, .max_retries = 65, .backoff = {.factor = 2, .max = absl::InfiniteDuration()}}, "a ceiling"},
       {{.topics = {"t"}, .validate = &CheckString}, "validate checks another type than its message, std::string_view"},
       {{.topics = {"t"}, .timeout = absl::ZeroDuration()}, "timeout"},
       {{.topics = {"t"}, .concurrency = -1}, "concurrency"},
