@@ -26,6 +26,7 @@ namespace messaging::outbox {
 // Makes the table messaging_outbox where it is missing. Any number of processes, at any time.
 absl::Status CreateTable(sql::Connection& connection);
 
+// Cheap: made where it is used.
 class Outbox {
  public:
   // `transaction` is one that is open: else a message is as good as sent at once, whatever comes after it.

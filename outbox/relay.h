@@ -20,6 +20,7 @@
 
 namespace messaging::outbox {
 
+// How a relay works; only the database has to be given.
 struct RelayOptions {
   std::string database;  // As sql::Open takes it; the relay has a connection of its own.
   size_t batch = 1'000;  // Messages read, and in flight, at once.
