@@ -38,6 +38,7 @@ absl::StatusOr<bool> MarkHandled(sql::Executor& transaction, const Received& rec
 // dead letters that somebody replays. Once an hour or so; how many. The outbox's relay can call it (RelayOptions).
 absl::StatusOr<int64_t> Clean(sql::Executor& database, absl::Duration keep = absl::Hours(24 * 14));
 
+// A transaction that notes which message it is for, as an idempotent handler takes it.
 class Transaction : public sql::Transaction {
  public:
   using sql::Transaction::Transaction;

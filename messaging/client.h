@@ -24,6 +24,7 @@ namespace messaging {
 
 class Broker;
 
+// How Client::Start consumes.
 struct ConsumerOptions {
   std::vector<std::string> topics;  // Handle only these; empty: all topics of the registered handlers.
 
@@ -37,6 +38,7 @@ struct ConsumerOptions {
   size_t max_bytes = 64 << 20;
 };
 
+// Thread-safe, but for what has to be done before Start.
 class Client {
  public:
   // InvalidArgument, NotFound (broker not linked: lists those that are and the target to add), ...: the text names the

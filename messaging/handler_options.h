@@ -22,6 +22,7 @@ struct Backoff {
   double jitter = 0.0;  // 0.2: up to 20 % longer.
 };
 
+// What holds for messages of one key.
 enum class Order {
   kPerKey,        // Messages of one key one at a time, in order; a retried one comes back behind later ones of its key.
   kPerKeyStrict,  // Also across retries: later messages of a failing key are held until it is handled or dead-lettered.
@@ -50,6 +51,7 @@ class Validator {
   std::function<absl::Status(const void*)> check_;
 };
 
+// As MESSAGE_HANDLER and MakeHandler take it; only topics have to be given.
 struct HandlerOptions {
   std::vector<std::string> topics;
 

@@ -7,6 +7,7 @@
 
 namespace messaging {
 
+// kWarning: it goes on, but somebody should look. kError: something was given up.
 enum class Severity { kInfo, kWarning, kError };
 
 // Thread-safe. Without a sink, warnings and errors go to standard error and infos nowhere.

@@ -49,6 +49,7 @@ class MessageHandler {
   std::function<Handler(HandlerOptions)> make_;
 };
 
+// What a manual consumer reads, and with what it handles it.
 struct ManualConsumerOptions {
   std::string group_id;
   std::vector<std::string> topics;

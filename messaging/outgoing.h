@@ -26,6 +26,7 @@ struct Receipt {
   int64_t position = -1;
 };
 
+// One send, held by the producer, the driver and the sender's Confirmation.
 class Outgoing;
 using OutgoingPtr = std::shared_ptr<Outgoing>;
 
@@ -41,6 +42,7 @@ class OutgoingObserver {
   virtual void OnUnseen(const Outgoing& outgoing) = 0;
 };
 
+// Completed once, from any thread.
 class Outgoing {
  public:
   using Result = absl::StatusOr<Receipt>;

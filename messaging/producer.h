@@ -30,6 +30,7 @@ namespace internal {
 class JoiningSender;
 }  // namespace internal
 
+// What is said of one message besides its topic and body.
 struct SendOptions {
   std::optional<std::string> key;
   std::vector<Header> headers;
@@ -41,6 +42,7 @@ struct SendOptions {
   bool detached = false;       // Sent in a handler: do not let its outcome decide the handler's.
 };
 
+// What holds for all sends of a producer.
 struct ProducerOptions {
   // What it promises.
   absl::Duration deadline = absl::Seconds(120);  // Until a send must be resolved; it rides over a broker's restart.

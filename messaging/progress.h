@@ -11,6 +11,7 @@
 
 namespace messaging {
 
+// Of one handler.
 struct HandlerProgress {
   std::string name;
   std::string group;
@@ -22,6 +23,7 @@ struct HandlerProgress {
   absl::Duration longest = absl::ZeroDuration();
 };
 
+// Of a whole consumer.
 struct Progress {
   enum class Phase {
     kNew,        // Not started.

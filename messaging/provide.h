@@ -30,6 +30,7 @@ namespace messaging {
 class Received;
 class Scope;
 
+// How long an injected object lives: one for the process, for a worker thread, for a message.
 enum class Lifetime { kProcess, kLane, kMessage };
 
 // A type that can be injected, with a name for people.

@@ -12,6 +12,7 @@
 
 namespace messaging {
 
+// One header of a record; a name may come more than once.
 struct HeaderView {
   std::string_view name;
   std::string_view value;

@@ -12,6 +12,7 @@
 
 namespace messaging::redis {
 
+// The manual consumer, over Redis.
 class Consumer : public ManualConsumer {
  public:
   explicit Consumer(ManualConsumerOptions options) : ManualConsumer("redis", std::move(options)) {}

@@ -37,6 +37,7 @@
 
 namespace messaging {
 
+// What the URL and the native settings say.
 struct RedisOptions {
   std::string host = "127.0.0.1";
   int port = 6379;

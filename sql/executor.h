@@ -30,11 +30,13 @@ struct Null {
 using Value = std::variant<Null, int64_t, double, std::string, Bytes>;
 using Row = std::vector<Value>;
 
+// What a statement gave.
 struct Result {
   std::vector<Row> rows;
   int64_t changed = 0;  // Rows inserted, updated, deleted.
 };
 
+// For one thread at a time.
 class Executor {
  public:
   virtual ~Executor() = default;

@@ -24,6 +24,7 @@
 
 namespace messaging {
 
+// What the URL and the native settings say.
 struct SqliteOptions {
   std::string path;
   bool full_synchronous = true;

@@ -56,12 +56,14 @@ struct Finding {
   std::string found;
 };
 
+// What DeclareTopics is to make, where it is missing.
 struct TopicDeclaration {
   std::string topic;
   std::vector<std::string> groups;  // Made too, with all that they need, so that they get what is sent from now on.
   TopicOptions options;
 };
 
+// Which messages Tail shows.
 struct TailOptions {
   std::string topic;
   // Which messages come first: the last so many that the server still has, or those sent since then; neither: only

@@ -58,6 +58,7 @@ struct TopicPlan {
   bool strict = false;                      // Some handler wants it across retries.
 };
 
+// What one member of one group asks for.
 struct SubscribeOptions {
   std::string group;
   std::vector<TopicPlan> topics;

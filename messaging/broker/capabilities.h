@@ -6,6 +6,7 @@
 
 namespace messaging {
 
+// Read before the engine plans; the conformance suite skips by it.
 struct Capabilities {
   enum class OrderScope { kProcess, kGroup };
   OrderScope order = OrderScope::kGroup;  // Over whom messages of one key are handled in order.

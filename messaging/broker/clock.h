@@ -8,6 +8,7 @@
 
 namespace messaging {
 
+// Where time comes from: the machine, or a test.
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -15,6 +15,7 @@
 
 namespace messaging {
 
+// A message that was given up, with why.
 struct DeadLetter {
   std::string id;  // The dead letter's own, unique in its group; the message's is message.id.
   std::string group;
@@ -23,6 +24,7 @@ struct DeadLetter {
   absl::Time dead_since;
 };
 
+// Those for which all that is given holds.
 struct DeadLetterFilter {
   std::string group;                        // Empty: all.
   std::string topic;                        // Empty: all. The original topic.

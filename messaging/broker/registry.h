@@ -27,6 +27,7 @@ struct BrokerOptions {
   Observer* observer = nullptr;                // May be null.
 };
 
+// What a broker says of itself when it is linked.
 struct BrokerEntry {
   std::string name;                  // "sqlite"
   std::vector<std::string> schemes;  // "sqlite": which URLs it takes
@@ -36,6 +37,7 @@ struct BrokerEntry {
   std::function<absl::StatusOr<std::unique_ptr<Broker>>(const BrokerOptions&)> make;
 };
 
+// The brokers that are linked, by name.
 class Registry {
  public:
   // AlreadyExists when the name or a scheme is taken.

@@ -15,6 +15,10 @@ OURS = ("messaging", *BROKERS, "sql", "outbox", "inbox", "cli", "examples", "tes
 CLIENT_LIBRARY = re.compile(r"(librdkafka/|rdkafka|rabbitmq-c/|amqp|hiredis|sqlite3|libpq)")
 LOG_MACRO = re.compile(r"^[^/]*\b(?:[DPV]?LOG(?:_[A-Z_]+)?|[DP]?CHECK(?:_[A-Z]+)?)\s*\(", re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+DECLARED = re.compile(r"(?:template\b|class\b|struct\b|enum\b|union\b|using\b|inline\b|extern\b|constexpr\b|#define\b"
+                      r"|[A-Za-z_][\w:<>,*& ]*[ *&]\w+(?:\(|;| =))")
+NEEDS_NO_WORD = re.compile(r"(?:class|struct|enum class) \w+;|(?:class|struct) \w+<|using namespace|#define \w+_H_$|#define \w*INTERNAL"
+                           r"|namespace\b|extern template|template\b")
 LONGEST_HEADER, MEDIAN_HEADER = 500, 80
 
 
@@ -56,6 +60,29 @@ class Tree:
 
     def includes(self, path):
         return INCLUDE.findall(self.text(path))
+
+
+def undocumented(text):
+    """(line number, line) of each declaration at namespace scope without a comment over it, in its paragraph, or beside it."""
+    found, depth, internal, commented, words = [], 0, False, False, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        code = re.sub(r'"(?:\\.|[^"\\])*"', '""', line).split("//")[0].rstrip()
+        if line.startswith("namespace") and "internal" in line:
+            internal = True
+        elif line.startswith("}  // namespace") and "internal" in line:
+            internal = False
+        is_namespace = re.match(r"namespace\b|}  // namespace", line)
+        if not line.strip():
+            commented = depth > 0 and commented
+        elif line.startswith("//"):
+            commented = True
+        elif depth == 0 and not internal and DECLARED.match(line) and not NEEDS_NO_WORD.match(line):
+            if not commented and "//" not in line and not words.startswith("template"):
+                found.append((number, line))
+        words = line or words
+        if not is_namespace:
+            depth = max(0, depth + code.count("{") - code.count("}"))
+    return found
 
 
 def _for_tests_only(target):
@@ -118,6 +145,11 @@ def check_logging(tree):
     return wrong
 
 
+def check_documented(tree):
+    return [f"{header}:{number}: no comment says what it is: {line}" for header in sorted(tree.public_headers)
+            if "/internal/" not in header for number, line in undocumented(tree.text(header))]
+
+
 def check_tests_in_targets(tree):
     named = set().union(*(t.files() for t in tree.targets))
     return [f"{f}: in no BUILD target, so it never runs" for f in tree.sources if f.endswith("_test.cc") and f not in named]
@@ -158,6 +190,8 @@ def main(check, root=None):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["public_headers"]:  # for tools/api_reference
+        sys.exit(print("\n".join(sorted(h for h in Tree(sys.argv[2]).public_headers if "/internal/" not in h))))
     if len(sys.argv) < 2 or sys.argv[1] not in CHECKS:
         sys.exit(f"usage: lint.py {'|'.join(CHECKS)} [ROOT]")
     sys.exit(main(*sys.argv[1:]))

@@ -14,7 +14,7 @@ load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 cc_library(name = "a", srcs = ["a.cc"], hdrs = ["a.h"], visibility = ["//visibility:public"])
 [cc_test(name = n, srcs = [n + ".cc"], shard_count = 2, env = {"A": "b"}) for n in ["a_test"]]
 ''',
-    "messaging/a.h": "int F();\n",
+    "messaging/a.h": "// One.\nint F();\n",
     "messaging/a.cc": '#include "messaging/a.h"\n\nint F() { return 1; }\n',
     "messaging/a_test.cc": '#include "memory/memory.h"\n\nint main() {}\n',
     "memory/BUILD": 'cc_library(name = "memory", srcs = glob(["*.cc"]) + select({"//:x": [], "//:y": ["register.cc"]}))\n',
@@ -50,6 +50,14 @@ class LintTest(unittest.TestCase):
 
     def test_headers_long_in_the_middle(self):
         self.assertIn("median", self.found("header_size", {f"messaging/{n}.h": "\n" * 80 for n in "bcdefg"}))
+
+    def test_public_without_a_word(self):
+        visible = PUBLIC.format("b")
+        for text, wrong in (("class B {};\n", True), ("// What it is.\nclass B {\n\n  int a;\n};\n", False), ("int F();  // Beside.\n", False),
+                            ("// Two.\nint F();\nint G();\n", False), ("// One.\nint F();\n\nint G();\n", True), ("class B;\n", False),
+                            ("namespace internal {\n\nclass B {};\n\n}  // namespace internal\n", False), ("#define B_MACRO(x) x\n", True)):
+            found = self.found("documented", {"sqlite/BUILD": visible, "sqlite/b.h": text})
+            self.assertEqual("no comment says" in found, wrong, text)
 
     def test_broker_includes_another(self):
         self.assertIn("no broker", self.found("includes", {"memory/memory.cc": '#include "sqlite/sqlite.h"\n'}))
