@@ -158,11 +158,13 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const RedisOptions&
   if (context == nullptr) return absl::ResourceExhaustedError("redis: no memory");
   std::unique_ptr<Connection> connection(new Connection(options, context));
   if (context->err != 0) return connection->Lost();
-  redisSetTimeout(context, absl::ToTimeval(options.response_timeout));
+  // A server that takes connections and says nothing holds up the loop, and whoever waits for its end.
+  redisSetTimeout(context, absl::ToTimeval(options.connect_timeout));
   absl::Status status;
   if (tls != nullptr) status = connection->StartTls(tls);
   if (status.ok()) status = connection->Shake();
   if (!status.ok()) return status;
+  redisSetTimeout(context, absl::ToTimeval(options.response_timeout));
   return connection;
 }
 
@@ -183,7 +185,9 @@ absl::Status Connection::StartTls(ssl_ctx_st* tls) {
     return absl::UnauthenticatedError(absl::StrCat(
         options_.Address(), ": the server's certificate is not accepted: ", X509_verify_cert_error_string(verdict)));
   }
-  return absl::UnavailableError(absl::StrCat(options_.Address(), ": TLS: ", context_->errstr));
+  const bool silent = absl::StrContains(context_->errstr, "(null)");  // No answer, and OpenSSL knows no reason.
+  return absl::UnavailableError(absl::StrCat(
+      options_.Address(), ": TLS: ", silent ? "no answer to its handshake: a port without TLS?" : context_->errstr));
 }
 
 void Connection::StopBlocking() {

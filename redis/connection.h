@@ -49,7 +49,7 @@ class Connection {
  public:
   // TLS contexts are made once for all connections. InvalidArgument: a file that cannot be read.
   static absl::StatusOr<std::shared_ptr<ssl_ctx_st>> MakeTls(const RedisOptions& options);
-  // Blocks until connected, authenticated and in its database, at most for connect_timeout and some responses. `tls`
+  // Blocks until connected, authenticated and in its database, each step at most for connect_timeout. `tls`
   // may be null; `options` outlives it. Unauthenticated: who we are, or the server's certificate; Unavailable: the
   // rest. Names the address.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const RedisOptions& options, ssl_ctx_st* tls);

@@ -298,10 +298,13 @@ void Producer::Answer(OutgoingPtr outgoing, const redisReply& reply) {
     outgoing->Complete(Receipt{.position = PositionOf(View(reply))});
     return;
   }
-  absl::Status why = StatusOfError(View(reply), loop_.options());
+  const absl::Status why = StatusOfError(View(reply), loop_.options());
   // Just before its deadline the server's reason says more than that the deadline has passed.
   const bool may_wait = outgoing->deadline() > Clock::Steady().Now() + 2 * kPause;
-  if (!MayPass(why) || !may_wait) return outgoing->Complete(std::move(why));
+  if (!MayPass(why) || !may_wait) {
+    const std::string& topic = outgoing->message().topic;
+    return outgoing->Complete(absl::Status(why.code(), absl::StrCat(why.message(), " (topic ", topic, ")")));
+  }
   Complain(why);
   again_.push_back(std::move(outgoing));
 }

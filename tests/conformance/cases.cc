@@ -46,6 +46,14 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
       return Hook(environment.fill_server != nullptr, "fill_server", environment);
     case Need::kDeleteTopic:
       return Hook(environment.delete_topic != nullptr, "delete_topic", environment);
+    case Need::kTakeServerAway:
+      return Hook(environment.take_server_away != nullptr, "take_server_away", environment);
+    case Need::kLockOut:
+      return Hook(environment.lock_out != nullptr, "lock_out", environment);
+    case Need::kAllowOnly:
+      return Hook(environment.allow_only != nullptr, "allow_only", environment);
+    case Need::kUntrusted:
+      return Hook(environment.untrusted != nullptr, "untrusted", environment);
     case Need::kEndUncleanly:
       return Hook(environment.end_uncleanly != nullptr, "end_uncleanly", environment);
     case Need::kSendForeign:

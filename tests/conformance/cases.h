@@ -23,6 +23,10 @@ enum class Need {
   kCutConnections,
   kFillServer,
   kDeleteTopic,
+  kTakeServerAway,
+  kLockOut,
+  kAllowOnly,
+  kUntrusted,
   kSharedMessages,  // Members share messages, not partitions.
   kGroupOrder,
   kBreakDeadLetters,
@@ -38,20 +42,21 @@ struct Case {
   std::vector<Need> needs;
 };
 
-std::vector<Case> WatermillCases();   // Counterparts of Watermill's sixteen.
-std::vector<Case> MessageCases();     // Bytes, foreign, undecodable.
-std::vector<Case> GroupCases();       // Groups, members, order.
-std::vector<Case> RetryCases();       // Attempts, delays, codes.
-std::vector<Case> IdentityCases();    // Names of handlers, strict order, commits.
-std::vector<Case> DeadLetterCases();  // Kept, listed, replayed, purged.
-std::vector<Case> SendCases();        // Confirmations, sends in handlers.
-std::vector<Case> DrainCases();       // Stop.
-std::vector<Case> ShapeCases();       // Batch and asynchronous handlers.
-std::vector<Case> CrashCases();       // Processes that are killed.
-std::vector<Case> ProcessCases();     // Several processes, memory.
-std::vector<Case> AdminCases();       // Lag, topics, tail, check, import.
-std::vector<Case> FaultCases();       // Under load, with figures; run with --faults.
-std::vector<Case> AllCases();         // All of the above but FaultCases.
+std::vector<Case> WatermillCases();    // Counterparts of Watermill's sixteen.
+std::vector<Case> MessageCases();      // Bytes, foreign, undecodable.
+std::vector<Case> GroupCases();        // Groups, members, order.
+std::vector<Case> RetryCases();        // Attempts, delays, codes.
+std::vector<Case> IdentityCases();     // Names of handlers, strict order, commits.
+std::vector<Case> DeadLetterCases();   // Kept, listed, replayed, purged.
+std::vector<Case> SendCases();         // Confirmations, sends in handlers.
+std::vector<Case> DrainCases();        // Stop.
+std::vector<Case> ShapeCases();        // Batch and asynchronous handlers.
+std::vector<Case> CrashCases();        // Processes that are killed.
+std::vector<Case> ProcessCases();      // Several processes, memory.
+std::vector<Case> AdminCases();        // Lag, topics, tail, check, import.
+std::vector<Case> FaultCases();        // Under load, with figures; run with --faults.
+std::vector<Case> AccessFaultCases();  // Of these, who may not, or is not there. Among FaultCases.
+std::vector<Case> AllCases();          // All of the above but FaultCases.
 
 // Why the broker cannot pass it; nullopt: it can.
 std::optional<std::string> SkipReason(const Case& c, const Environment& environment, const Capabilities& capabilities);

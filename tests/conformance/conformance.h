@@ -47,12 +47,26 @@ struct Environment {
   std::function<std::function<void()>(Broker& broker, const std::string& url)> hold_answers;
   // Ends the server, by SIGKILL or as it should be, and starts it again.
   std::function<absl::Status(bool kill)> restart_server;
+  // Ends the server; the function returned starts it again, as it was.
+  std::function<std::function<absl::Status()>()> take_server_away;
+  // With these besides, a consumer that starts and finds no server gives up after about a second.
+  std::map<std::string, std::string> impatient;
   // Every connection that clients have is reset, once.
   std::function<absl::Status()> cut_connections;
   // The server takes no more messages, as its memory or disk is full; the function returned makes room.
   std::function<std::function<void()>()> fill_server;
   // What an administrator does by mistake: the topic is gone, with all that groups have in it.
   std::function<absl::Status(const std::string& url, const std::string& topic)> delete_topic;
+  // What is told to a server by its users is right no more, and connections end; the function returned mends it.
+  std::function<std::function<void()>()> lock_out;
+  // The tests' user has no rights to other topics than this from now on; the function returned gives them back.
+  std::function<std::function<void()>(const std::string& topic)> allow_only;
+  // Servers that a client must not talk to, by why.
+  struct Untrusted {
+    std::string why, url;
+    std::map<std::string, std::string> native;
+  };
+  std::function<std::vector<Untrusted>()> untrusted;
   // What SIGKILL is to a process, for one consumer of this broker object: what it holds is not settled.
   std::function<void(Broker& broker)> end_uncleanly;
   // Writes a message as another program would, by the broker's own means and without any metadata of this library.

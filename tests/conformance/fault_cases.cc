@@ -12,7 +12,7 @@
 #include "absl/time/clock.h"
 #include "messaging/broker/broker.h"
 #include "tests/conformance/cases.h"
-#include "tests/conformance/processes.h"
+#include "tests/conformance/load.h"
 
 namespace messaging::conformance {
 namespace {
@@ -20,13 +20,6 @@ namespace {
 using ledger::Entry;
 using ledger::Event;
 using ledger::Report;
-
-constexpr int kTopics = 4;
-constexpr int kInHand = 64;  // Of each consumer.
-constexpr int kConcurrency = 8;
-constexpr absl::Duration kPoll = absl::Milliseconds(100);
-constexpr absl::Duration kPace = absl::Microseconds(1'500);  // Of each sender: so that the load outlasts the faults.
-constexpr absl::Duration kAll = absl::Minutes(1);            // For everything to be handled, on a busy machine.
 
 size_t CountFiles(const std::string& folder) {
   size_t count = 0;
@@ -36,131 +29,6 @@ size_t CountFiles(const std::string& folder) {
   }
   return count;
 }
-
-// Two consumers and a sender for each of four topics, a KiB a message.
-class Load {
- public:
-  explicit Load(Bench& bench, absl::Duration slow = absl::Milliseconds(1)) : bench_(bench), processes_(bench) {
-    consumer_ = processes_.Options();
-    consumer_.topics.clear();
-    for (int i = 0; i < kTopics; ++i) consumer_.topics.push_back(bench.Topic(absl::StrCat("t", i)));
-    consumer_.concurrency = kConcurrency;
-    consumer_.max_messages = kInHand;
-    consumer_.slow = slow;
-    messages_ = bench.environment().fault_messages;
-  }
-
-  Processes& processes() { return processes_; }
-  WorkerOptions& consumer() { return consumer_; }
-  int messages() const { return messages_; }
-  void set_messages(int messages) { messages_ = messages; }
-
-  Worker StartConsumer() {
-    Worker worker = processes_.Start(consumer_);
-    EXPECT_TRUE(processes_.AwaitPoint("ready", "", worker.pid()));
-    return worker;
-  }
-  Worker StartSender(int topic, int count, const std::string& prefix, absl::Duration pace = absl::ZeroDuration()) {
-    WorkerOptions options = processes_.Options();
-    options.topics = {consumer_.topics[topic]};
-    options.send = count;
-    options.prefix = prefix;
-    options.keys = 25;
-    options.size = 1 << 10;
-    options.wait_for_room = true;
-    options.slow = pace;
-    return processes_.Start(options);
-  }
-  void StartSenders() {
-    for (int i = 0; i < kTopics; ++i)
-      senders_.push_back(StartSender(i, messages_ / kTopics, absl::StrCat("t", i, "-"), kPace));
-  }
-  // Waits until the senders have ended well.
-  void JoinSenders() {
-    for (Worker& sender : senders_) {
-      const absl::StatusOr<int> code = sender.Wait(kAll);
-      EXPECT_TRUE(code.ok() && *code == 0) << code.status();
-    }
-    senders_.clear();
-  }
-  // Until something was handled since `after`.
-  void AwaitHandling(absl::Time after) {
-    EXPECT_TRUE(WaitUntil(
-        [&] {
-          const std::vector<Entry> entries = processes_.Entries();
-          return std::any_of(entries.rbegin(), entries.rend(),
-                             [&](const Entry& entry) { return entry.event == Event::kHandled && entry.at > after; });
-        },
-        Limit(), kPoll));
-  }
-  void FaultIsOver() { over_.push_back(absl::Now()); }
-
-  // Until all is handled, then prints and checks the row.
-  Report Finish(int row, const std::string& fault, int64_t most_duplicates, absl::Duration most_recovery) {
-    EXPECT_TRUE(WaitUntil(
-        [&] {
-          processes_.NoteDeadLetters();
-          return processes_.Report().lost == 0;
-        },
-        kAll, kPoll));
-    const Report report = processes_.Report();
-    const absl::Duration recovery = Recovery();
-    std::printf("| %d | %s | %s | %lld | %lld | %lld | %lld (%lld) | %s (%s) |\n", row, fault.c_str(),
-                bench_.environment().name.c_str(), static_cast<long long>(report.accepted),
-                static_cast<long long>(report.lost), static_cast<long long>(report.unexpected),
-                static_cast<long long>(report.duplicates), static_cast<long long>(most_duplicates),
-                absl::FormatDuration(absl::Trunc(recovery, absl::Milliseconds(1))).c_str(),
-                absl::FormatDuration(most_recovery).c_str());
-    EXPECT_TRUE(report.ok()) << report.ToString();
-    EXPECT_LE(report.duplicates, most_duplicates) << Repeats();
-    EXPECT_LE(recovery, most_recovery);
-    return report;
-  }
-
- private:
-  // From the end of a fault to the next handling, the longest.
-  absl::Duration Recovery() {
-    absl::Duration longest = absl::ZeroDuration();
-    std::vector<absl::Time> handled;
-    for (const Entry& entry : processes_.Entries()) {
-      if (entry.event == Event::kHandled) handled.push_back(entry.at);
-    }
-    std::sort(handled.begin(), handled.end());
-    for (const absl::Time over : over_) {
-      const auto next = std::lower_bound(handled.begin(), handled.end(), over);
-      if (next != handled.end()) longest = std::max(longest, *next - over);
-    }
-    return longest;
-  }
-
-  // Where handlings beyond the first came from: what the broker delivered again, to the same process or another; the
-  // others are messages that it has twice, as a send was repeated.
-  std::string Repeats() const {
-    std::map<std::string, pid_t> first;
-    std::map<std::pair<std::string, pid_t>, bool> redelivered;
-    int same = 0, another = 0, sent_twice = 0;
-    for (const Entry& entry : processes_.Entries()) {
-      if (entry.event == Event::kBegin) redelivered[{entry.id, entry.pid}] = entry.note == "redelivered";
-      if (entry.event != Event::kHandled) continue;
-      const auto [earlier, is_first] = first.emplace(entry.id, entry.pid);
-      if (is_first) continue;
-      if (!redelivered[{entry.id, entry.pid}]) {
-        ++sent_twice;
-      } else {
-        ++(earlier->second == entry.pid ? same : another);
-      }
-    }
-    return absl::StrCat("delivered again to the same process: ", same, ", to another: ", another,
-                        ", new to the broker: ", sent_twice);
-  }
-
-  Bench& bench_;
-  Processes processes_;
-  WorkerOptions consumer_;
-  int messages_ = 0;
-  std::vector<Worker> senders_;
-  std::vector<absl::Time> over_;
-};
 
 // Row 1.
 void ConsumersAreKilled(Bench& bench) {
@@ -191,7 +59,8 @@ void SendersAreKilled(Bench& bench) {
   Worker consumer = load.StartConsumer();
   for (int i = 0; i < 10; ++i) {
     const std::string prefix = absl::StrCat("s", i, "-");
-    Worker sender = load.StartSender(i % kTopics, load.messages(), prefix);
+    // Faster than the server answers, and not so fast that handling it all takes minutes.
+    Worker sender = load.StartSender(i % kTopics, load.messages(), prefix, absl::Microseconds(20));
     EXPECT_TRUE(load.processes().AwaitEntry(
         [&](const Entry& entry) { return entry.event == Event::kAccepted && entry.id.starts_with(prefix); }));
     absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution<int>(5, 60)(random)));
@@ -270,7 +139,7 @@ void ConnectionsAreCut(Bench& bench) {
       load.FaultIsOver();
     }
     load.JoinSenders();
-    EXPECT_TRUE(WaitUntil([&] { return load.processes().Report().lost == 0; }, kAll, kPoll));
+    load.AwaitAll();
     const absl::Duration took = absl::Now() - begin;
     if (cuts == 0) {
       clean = took;
@@ -332,6 +201,43 @@ void PoisonAmongTheGood(Bench& bench) {
   load.processes().Stop(consumer);
 }
 
+// Row 14. Whoever handles one of two messages dies of it, at each of its attempts.
+void MessagesThatKill(Bench& bench) {
+  constexpr int kCrashers = 2;
+  constexpr int kAttempts = 2;
+  constexpr int kDeaths = kCrashers * (kAttempts + 1);  // A call that began together with another's end is not noted.
+  Load load(bench);
+  load.set_messages(kTopics * 250);
+  load.consumer().abort_on = "crash";
+  load.consumer().max_retries = kAttempts - 1;
+  Worker consumer = load.StartConsumer();
+  Worker crashers = load.StartSender(0, kCrashers, "crash");
+  load.StartSenders();
+  int deaths = 0;
+  absl::Time moved = absl::Now();
+  while (absl::Now() < moved + kStuck) {
+    load.processes().NoteDeadLetters();
+    const Report report = load.processes().Report();
+    if (report.dead == kCrashers && report.lost == 0) break;
+    if (!consumer.running()) {
+      ++deaths;
+      moved = absl::Now();
+      consumer = load.StartConsumer();
+    }
+    absl::SleepFor(kFaultPoll);
+  }
+  load.JoinSenders();
+  (void)crashers.Wait(Limit());
+  load.FaultIsOver(moved);
+  const Report report = load.Finish(
+      14, absl::StrCat(kCrashers, " messages that kill whoever handles them, ", kAttempts, " attempts each"),
+      kDeaths * kInHand, bench.environment().takeover);
+  EXPECT_EQ(report.dead, kCrashers) << "and no neighbour";
+  EXPECT_GE(deaths, kAttempts);
+  EXPECT_LE(deaths, kDeaths);
+  load.processes().Stop(consumer);
+}
+
 // Row 20.
 void DeadLettersAreRefused(Bench& bench) {
   Load load(bench);
@@ -361,7 +267,7 @@ void ATopicIsDeletedWhileItIsConsumed(Bench& bench) {
   Worker consumer = load.StartConsumer();
   load.StartSenders();
   load.JoinSenders();
-  EXPECT_TRUE(WaitUntil([&] { return load.processes().Report().lost == 0; }, kAll, kPoll));
+  load.AwaitAll();
   for (const std::string& topic : load.consumer().topics) {
     const absl::Status deleted = bench.environment().delete_topic(bench.url(), topic);
     ASSERT_TRUE(deleted.ok()) << deleted;
@@ -369,7 +275,7 @@ void ATopicIsDeletedWhileItIsConsumed(Bench& bench) {
   load.FaultIsOver();
   for (int i = 0; i < kTopics; ++i) {
     Worker sender = load.StartSender(i, 100, absl::StrCat("again", i, "-"));
-    const absl::StatusOr<int> code = sender.Wait(kAll);
+    const absl::StatusOr<int> code = sender.Wait(kStuck);
     EXPECT_TRUE(code.ok() && *code == 0) << code.status();
   }
   load.Finish(27, "four topics deleted while consumed", 0, absl::Seconds(10));
@@ -379,7 +285,7 @@ void ATopicIsDeletedWhileItIsConsumed(Bench& bench) {
 }  // namespace
 
 std::vector<Case> FaultCases() {
-  return {
+  std::vector<Case> cases = {
       {"ConsumersAreKilled", ConsumersAreKilled, {Need::kSeveralProcesses}},
       {"SendersAreKilled", SendersAreKilled, {Need::kSeveralProcesses}},
       {"StopUnderFullLoad", StopUnderFullLoad, {Need::kSeveralProcesses}},
@@ -387,11 +293,14 @@ std::vector<Case> FaultCases() {
       {"ConnectionsAreCut", ConnectionsAreCut, {Need::kSeveralProcesses, Need::kCutConnections}},
       {"TheServerIsFull", TheServerIsFull, {Need::kSeveralProcesses, Need::kFillServer}},
       {"PoisonAmongTheGood", PoisonAmongTheGood, {Need::kSeveralProcesses}},
+      {"MessagesThatKill", MessagesThatKill, {Need::kSeveralProcesses}},
       {"DeadLettersAreRefused", DeadLettersAreRefused, {Need::kSeveralProcesses, Need::kBreakDeadLetters}},
       {"ATopicIsDeletedWhileItIsConsumed",
        ATopicIsDeletedWhileItIsConsumed,
        {Need::kSeveralProcesses, Need::kDeleteTopic}},
   };
+  for (Case& c : AccessFaultCases()) cases.push_back(std::move(c));
+  return cases;
 }
 
 }  // namespace messaging::conformance

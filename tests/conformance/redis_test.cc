@@ -21,10 +21,11 @@
 namespace messaging::conformance {
 namespace {
 
-// Another program's connection.
+// Another program's connection, as a user whom nothing that is done to the tests' own concerns.
 absl::Status Run(int port, const std::vector<std::string>& arguments) {
   const std::unique_ptr<redisContext, void (*)(redisContext*)> context(redisConnect("127.0.0.1", port), redisFree);
   if (context == nullptr || context->err != 0) return absl::UnavailableError("not connected");
+  freeReplyObject(redisCommand(context.get(), "AUTH administrator any"));
   std::vector<const char*> values;
   std::vector<size_t> sizes;
   for (const std::string& argument : arguments) {
@@ -38,6 +39,28 @@ absl::Status Run(int port, const std::vector<std::string>& arguments) {
   if (reply == nullptr) return absl::UnavailableError(context->errstr);
   if (reply->type == REDIS_REPLY_ERROR) return absl::InternalError(reply->str);
   return absl::OkStatus();
+}
+
+// Each is kept until the process ends.
+servers::RedisServer& TlsServer(servers::RedisOptions options) {
+  static std::vector<std::unique_ptr<servers::RedisServer>> servers;
+  options.tls = true;
+  servers.push_back(std::make_unique<servers::RedisServer>(std::move(options)));
+  EXPECT_EQ(servers.back()->Start(), absl::OkStatus());
+  return *servers.back();
+}
+
+std::vector<Environment::Untrusted> UntrustedServers(const servers::RedisServer& plain) {
+  const servers::RedisServer& good = TlsServer({});
+  const servers::RedisServer& expired = TlsServer({.tls_expired = true});
+  const std::string url = absl::StrCat("rediss://localhost:", good.port());
+  return {
+      {"another authority", url, {{"tls_ca", expired.ca_file()}}},
+      {"the system's authorities", url, {}},
+      {"another host's certificate", url, {{"tls_ca", good.ca_file()}, {"tls_server_name", "other.example"}}},
+      {"an expired certificate", absl::StrCat("rediss://localhost:", expired.port()), {{"tls_ca", expired.ca_file()}}},
+      {"a port without TLS", absl::StrCat("rediss://localhost:", plain.port()), {{"tls_ca", good.ca_file()}}},
+      {"TLS asked for in plain", absl::StrCat("redis://localhost:", good.port()), {}}};
 }
 
 Environment RedisEnvironment(servers::RedisServer& server, int partitions) {
@@ -65,6 +88,23 @@ Environment RedisEnvironment(servers::RedisServer& server, int partitions) {
     }
     return server.server().StartAgain();
   };
+  environment.take_server_away = [&server]() -> std::function<absl::Status()> {
+    EXPECT_EQ(server.server().Stop(), absl::OkStatus());
+    return [&server] { return server.server().StartAgain(); };
+  };
+  environment.impatient = {{"start_timeout", "1s"}};
+  environment.lock_out = [&server]() -> std::function<void()> {
+    EXPECT_EQ(Run(server.port(), {"ACL", "SETUSER", "default", "resetpass", ">changed"}), absl::OkStatus());
+    EXPECT_EQ(Run(server.port(), {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}), absl::OkStatus());
+    return [&server] { EXPECT_EQ(Run(server.port(), {"ACL", "SETUSER", "default", "nopass"}), absl::OkStatus()); };
+  };
+  environment.allow_only = [&server](const std::string& topic) -> std::function<void()> {
+    EXPECT_EQ(Run(server.port(), {"ACL", "SETUSER", "default", "resetkeys", absl::StrCat("~", topic, "*"),
+                                  absl::StrCat("~{", topic, "*")}),
+              absl::OkStatus());
+    return [&server] { EXPECT_EQ(Run(server.port(), {"ACL", "SETUSER", "default", "~*"}), absl::OkStatus()); };
+  };
+  environment.untrusted = [&server] { return UntrustedServers(server); };
   environment.cut_connections = [&server] {
     return Run(server.port(), {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
   };
@@ -115,7 +155,8 @@ int main(int argc, char** argv) {
       break;
     }
   }
-  messaging::servers::RedisServer server;
+  messaging::servers::RedisServer server(
+      {.arguments = {"--user", "administrator", "on", "nopass", "~*", "&*", "+@all"}});
   if (const absl::Status status = server.Start(); !status.ok()) {
     fprintf(stderr, "%s\n", std::string(status.message()).c_str());
     return 1;

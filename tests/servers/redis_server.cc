@@ -49,7 +49,8 @@ absl::Status RedisServer::Start() {
                                    "local"};
   if (options_.tls) {
     absl::Status status = MakeAuthority(server_.folder());
-    for (const char* name : {"server", "client"}) status.Update(MakeCertificate(server_.folder(), name));
+    status.Update(MakeCertificate(server_.folder(), "server", {.expired = options_.tls_expired}));
+    status.Update(MakeCertificate(server_.folder(), "client"));
     if (!status.ok()) return status;
     argv.insert(argv.end(), {"--port", "0", "--tls-port", port, "--tls-cert-file", server_.folder() + "/server.crt",
                              "--tls-key-file", server_.folder() + "/server.key", "--tls-ca-cert-file", ca_file(),

@@ -18,6 +18,7 @@ struct RedisOptions {
   std::vector<std::string> arguments;
   bool tls = false;  // Takes TLS only; with tls_auth_clients, from clients with a certificate only.
   bool tls_auth_clients = false;
+  bool tls_expired = false;  // Its certificate is.
 };
 
 class RedisServer {
