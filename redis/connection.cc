@@ -157,6 +157,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const RedisOptions&
   redisContext* const context = Connect(options);
   if (context == nullptr) return absl::ResourceExhaustedError("redis: no memory");
   std::unique_ptr<Connection> connection(new Connection(options, context));
+  if (context->reader != nullptr) context->reader->fn = ReplyFunctions();
   if (context->err != 0) return connection->Lost();
   // A server that takes connections and says nothing holds up the loop, and whoever waits for its end.
   redisSetTimeout(context, absl::ToTimeval(options.connect_timeout));

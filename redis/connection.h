@@ -17,15 +17,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "redis/redis_broker.h"
+#include "redis/reply.h"
 
 struct ssl_ctx_st;  // OpenSSL's SSL_CTX.
 
 namespace messaging::redis {
-
-struct FreeReply {
-  void operator()(redisReply* reply) const { freeReplyObject(reply); }
-};
-using ReplyPtr = std::unique_ptr<redisReply, FreeReply>;
 
 std::string_view View(const redisReply& reply);
 bool IsError(const redisReply& reply);

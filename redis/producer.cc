@@ -268,7 +268,6 @@ void Producer::EndSearch() {
 void Producer::OnReply(Connection*, ReplyPtr reply) {
   Asked asked = std::move(asked_.front());
   asked_.pop_front();
-  asked_since_ = Clock::Steady().Now();
   switch (asked.kind) {
     case Kind::kSend:
       if (!again_.empty()) {
@@ -292,6 +291,8 @@ void Producer::OnReply(Connection*, ReplyPtr reply) {
   }
   if (asked_.empty()) ReturnAgain();
 }
+
+void Producer::AfterReplies() { asked_since_ = Clock::Steady().Now(); }
 
 void Producer::Answer(OutgoingPtr outgoing, const redisReply& reply) {
   if (!IsError(reply)) {

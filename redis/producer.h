@@ -35,6 +35,7 @@ class Producer : public Loop::Source {
   std::vector<Connection*> Connections() override;
   void OnReply(Connection* connection, ReplyPtr reply) override;
   void OnLost(Connection* connection, const absl::Status& why) override;
+  void AfterReplies() override;
 
  private:
   enum class Kind { kSend, kWait, kTrim, kSearch };

@@ -5,6 +5,14 @@
 #include "messaging/broker/clock.h"
 
 namespace messaging::internal {
+namespace {
+
+// Whoever waits is woken when so much is free, not for each message that is; and looks by itself this often, should
+// what is in use not move.
+constexpr uint64_t kFree = 8;  // One part of so many.
+constexpr absl::Duration kLook = absl::Milliseconds(10);
+
+}  // namespace
 
 SendBudget::SendBudget(size_t max_messages, size_t max_bytes)
     : max_messages_(std::min<uint64_t>(max_messages, kMaxMessages)),
@@ -30,7 +38,7 @@ bool SendBudget::TakeBy(size_t bytes, absl::Time limit, bool behind_callbacks) {
     taken = TryTake(bytes, behind_callbacks);
     const absl::Duration left = limit - Clock::Steady().Now();
     if (taken || left <= absl::ZeroDuration()) break;
-    room_.WaitWithTimeout(&mutex_, left);
+    room_.WaitWithTimeout(&mutex_, std::min(left, kLook));
   }
   waiting_.fetch_sub(1);
   return taken;
@@ -43,6 +51,11 @@ void SendBudget::Give(size_t bytes) {
 
 void SendBudget::Signal() {
   if (waiting_.load() == 0) return;
+  const uint64_t used = used_.load();
+  if ((used >> kByteBits) + callbacks_.load() > max_messages_ - max_messages_ / kFree ||
+      (used & kMaxBytes) > max_bytes_ - max_bytes_ / kFree) {
+    return;
+  }
   absl::MutexLock lock(&mutex_);
   room_.SignalAll();
 }
