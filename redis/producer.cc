@@ -25,6 +25,8 @@ namespace {
 // On their way at most. More would only wait in the server's buffers.
 constexpr size_t kMaxAsked = 10'000;
 constexpr size_t kMaxUnsentBytes = 1 << 20;
+// While the server owes answers a message waits for the next of them, or for so many that wait. A lone one never waits.
+constexpr size_t kGather = 64;
 constexpr absl::Duration kPause = absl::Milliseconds(200);  // Before what was refused for a while is sent again.
 constexpr absl::Duration kTrimEvery = absl::Minutes(1);
 // How far a stream is searched, from its end on, for what may have been stored. What others stored since is among it.
@@ -73,13 +75,13 @@ int PartitionOf(std::string_view key, int partitions) {
 }
 
 void Producer::Publish(OutgoingPtr message) {
-  bool first = false;
+  bool wanted = false;
   {
     absl::MutexLock lock(&mutex_);
-    first = queued_.empty();
     queued_.push_back(std::move(message));
+    wanted = queued_.size() == (answers_come_ ? kGather : 1);
   }
-  if (first) loop_.Notify();
+  if (wanted) loop_.Notify();
 }
 
 void Producer::DropAll() { RefuseAll(absl::DeadlineExceededError("the client was closed before the server answered")); }
@@ -96,6 +98,13 @@ void Producer::TakeQueued() {
 }
 
 void Producer::Step(absl::Time now) {
+  SendWaiting(now);
+  absl::MutexLock lock(&mutex_);
+  answers_come_ = !asked_.empty();
+  if (!answers_come_ && !queued_.empty()) loop_.Notify();  // They thought that the loop would come by.
+}
+
+void Producer::SendWaiting(absl::Time now) {
   TakeQueued();
   next_step_ = absl::InfiniteFuture();
   if (connection_ == nullptr && (!waiting_.empty() || !doubts_.empty())) Connect(now);

@@ -59,6 +59,7 @@ class Producer : public Loop::Source {
     uint32_t next = 0;            // For messages without a key.
   };
 
+  void SendWaiting(absl::Time now);
   void Connect(absl::Time now);
   void TakeQueued();
   void RefuseAll(const absl::Status& why);
@@ -78,6 +79,7 @@ class Producer : public Loop::Source {
   Loop& loop_;
   absl::Mutex mutex_;
   std::vector<OutgoingPtr> queued_ ABSL_GUARDED_BY(mutex_);
+  bool answers_come_ ABSL_GUARDED_BY(mutex_) = false;  // The loop comes by anyway.
 
   // The loop's thread only.
   std::unique_ptr<Connection> connection_;

@@ -41,13 +41,13 @@ TEST_P(RedisSendAgainTest, WhatWasStoredIsNotSentAgain) {
   std::vector<OutgoingPtr> messages;
   // Of one id and time: what tells them apart is the rest.
   const absl::Time time = absl::Now();
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 200; ++i) {
     messages.push_back(std::make_shared<Outgoing>(
         Message{.topic = "t", .payload = absl::StrCat(i), .key = absl::StrCat(i % 7), .id = "same", .timestamp = time},
         absl::Now() + kLimit, nullptr));
     (*broker)->Publish(messages.back());
   }
-  ASSERT_TRUE(relay.AwaitLost(50 * 20, kLimit));
+  ASSERT_TRUE(relay.AwaitLost(100 * 20, kLimit)) << "the last ones wait for answers";
   relay.Cut();
   for (const OutgoingPtr& message : messages) {
     ASSERT_TRUE(message->WaitUntil(absl::Now() + kLimit));
@@ -60,7 +60,7 @@ TEST_P(RedisSendAgainTest, WhatWasStoredIsNotSentAgain) {
     ASSERT_TRUE(absl::SimpleAtoi(other.Ask({"XLEN", stream}), &length));
     stored += length;
   }
-  EXPECT_EQ(stored, 51);
+  EXPECT_EQ(stored, 201);
 }
 
 INSTANTIATE_TEST_SUITE_P(Partitions, RedisSendAgainTest, testing::Values(0, 2));
