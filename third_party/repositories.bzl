@@ -19,7 +19,10 @@ def _librdkafka():
         name = "librdkafka",
         build_file = Label("//third_party:librdkafka.BUILD"),
         patch_args = ["-p1"],
-        patches = [Label("//third_party:librdkafka_config.patch")],
+        patches = [
+            Label("//third_party:librdkafka_config.patch"),
+            Label("//third_party:librdkafka_commits.patch"),
+        ],
         sha256 = "5bd1c46f63265f31c6bfcedcde78703f77d28238eadf23821c2b43fc30be3e25",
         strip_prefix = "librdkafka-2.8.0",
         urls = ["https://github.com/confluentinc/librdkafka/archive/v2.8.0.tar.gz"],

@@ -42,6 +42,9 @@ class DeliverySink {
   // the delivery was taken out (Delivery::Take); else it is still inside.
   virtual void Settled(std::vector<Settlement> batch) = 0;
   virtual Room room() const = 0;
+  // These records will soon not be this member's any more (Kafka: another member is to have their partition). What has
+  // not begun is released; what runs may finish and be settled as ever, until Revoke.
+  virtual void Withdraw(std::function<bool(const Record&)> /*which*/) {}
   // These records are no longer this member's (Kafka: partition revoked). What has not begun is dropped without a
   // verdict; what runs finishes, its settling does nothing and is counted.
   virtual void Revoke(std::function<bool(const Record&)> which) = 0;

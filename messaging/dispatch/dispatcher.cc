@@ -77,6 +77,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
     void Deliver(std::vector<Delivery> batch) override { impl_->OnDeliver(index_, std::move(batch)); }
     void Settled(std::vector<Settlement> batch) override { impl_->OnSettled(index_, std::move(batch)); }
     Room room() const override { return impl_->RoomFor(index_); }
+    void Withdraw(std::function<bool(const Record&)> which) override { impl_->OnWithdraw(index_, which); }
     void Revoke(std::function<bool(const Record&)> which) override { impl_->OnRevoke(index_, which); }
     void Fail(absl::Status why) override { impl_->OnFail(std::move(why)); }
 
@@ -104,6 +105,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   void OnDeliver(int subscription, std::vector<Delivery> batch);
   void OnSettled(int subscription, std::vector<Settlement> batch);
   Room RoomFor(int subscription);
+  void OnWithdraw(int subscription, const std::function<bool(const Record&)>& which);
   void OnRevoke(int subscription, const std::function<bool(const Record&)>& which);
   void OnFail(absl::Status why);
 
@@ -362,6 +364,17 @@ Room Dispatcher::Impl::RoomFor(int subscription) {
   const Room room = state_ == State::kRunning ? engine_->room(subscription) : Room{};
   if (room.messages == 0 || room.bytes == 0) starved_[subscription] = 1;
   return room;
+}
+
+void Dispatcher::Impl::OnWithdraw(int subscription, const std::function<bool(const Record&)>& which) {
+  Settlements settlements;
+  {
+    absl::MutexLock lock(&mutex_);
+    engine_->Withdraw(subscription, which, Now());
+    settlements = TakeVerdicts();
+    WakeWorkers();
+  }
+  GiveVerdicts(std::move(settlements));
 }
 
 void Dispatcher::Impl::OnRevoke(int subscription, const std::function<bool(const Record&)>& which) {

@@ -195,7 +195,7 @@ Engine::Hold* Engine::NewHold(int subscription, Delivery delivery) {
   Hold* hold = free_holds_.back();
   free_holds_.pop_back();
   hold->active = true;
-  hold->begun = hold->revoked = hold->release = false;
+  hold->begun = hold->revoked = hold->withdrawn = hold->release = false;
   hold->subscription = subscription;
   hold->open_tasks = 0;
   hold->tasks = 0;

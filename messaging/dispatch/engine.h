@@ -107,6 +107,7 @@ class Engine {
   void Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Duration took, absl::Time now);
   void Complete(Task* task, Outcome outcome, absl::Time now);  // A deferred outcome; `keeps_lane` as it was deferred.
   void Settled(int subscription, std::vector<Settlement> answers, absl::Time now);
+  void Withdraw(int subscription, const std::function<bool(const Record&)>& which, absl::Time now);
   void Revoke(int subscription, const std::function<bool(const Record&)>& which);
   void Drain(absl::Time now);  // Releases what was not begun; what began may go on.
   void Abandon();             // The drain's time is over: releases all that does not run, and settles nothing any more.
@@ -161,6 +162,7 @@ class Engine {
   void DeadLetterAll(Hold* hold, std::string handler, absl::Status why, absl::Time now);
   void HoldForRetry(Task* task, absl::Duration delay, absl::Time now);
   Lane* HeldLane(Task* task);
+  void ReleaseQueued(const std::function<bool(const Task&)>& which, absl::Time now);
   void ReleaseTask(Task* task, absl::Time now);
   void CloseTask(Task* task);
   void Settle(Hold* hold, Settlement::Verdict verdict);

@@ -31,7 +31,7 @@ void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
       return ReleaseTask(task, now);
     case Decision::Verdict::kRetry:
       if (states_[task->handler]->strict() && task->record->has_key) {
-        if (!draining_) return HoldForRetry(task, decision.delay, now);
+        if (!draining_ && !hold->withdrawn) return HoldForRetry(task, decision.delay, now);
         task->not_before = now + decision.delay;
         return ReleaseTask(task, now);
       }
@@ -188,7 +188,7 @@ void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
     return CloseTask(task);
   }
   task->recorded = !noted;
-  if (draining_) {  // It was recorded, and will not begin.
+  if (draining_ || hold->withdrawn) {  // It was recorded, and will not begin.
     Unqueue(task, now);
     --task->attempt;
     return ReleaseTask(task, now);
@@ -231,10 +231,10 @@ void Engine::Settled(int subscription, std::vector<Settlement> answers, absl::Ti
   }
 }
 
-void Engine::Drain(absl::Time now) {
-  draining_ = true;
-  // What some handler has had goes on; what waits for a retry in place does not.
-  std::vector<Task*> dropped = DropQueued([](const Task& task) { return !task.hold->begun || task.begun; });
+// What some handler has had goes on; what waits for a retry in place does not.
+void Engine::ReleaseQueued(const std::function<bool(const Task&)>& which, absl::Time now) {
+  std::vector<Task*> dropped =
+      DropQueued([&](const Task& task) { return which(task) && (!task.hold->begun || task.begun); });
   for (Task* task : dropped) {
     if (task->hold->begun) {
       --task->attempt;
@@ -249,6 +249,18 @@ void Engine::Drain(absl::Time now) {
       }
     }
   }
+}
+
+void Engine::Withdraw(int subscription, const std::function<bool(const Record&)>& which, absl::Time now) {
+  for (auto& hold : holds_) {
+    if (hold->active && hold->subscription == subscription && which(*hold->first.record)) hold->withdrawn = true;
+  }
+  ReleaseQueued([](const Task& task) { return task.hold->withdrawn; }, now);
+}
+
+void Engine::Drain(absl::Time now) {
+  draining_ = true;
+  ReleaseQueued([](const Task&) { return true; }, now);
   for (auto& state : states_) {  // Batches do not wait any more.
     MakeReady(&state->unordered, now);
     for (auto& lane : state->lanes) {

@@ -60,8 +60,9 @@ struct Engine::Hold {
   int open_tasks = 0;
   size_t bytes = 0;
   bool active = false;
-  bool begun = false;    // A handler has been called with it.
-  bool revoked = false;  // It is no longer this member's: its settling does nothing.
+  bool begun = false;      // A handler has been called with it.
+  bool revoked = false;    // It is no longer this member's: its settling does nothing.
+  bool withdrawn = false;  // It will soon not be: what of it has not begun does not begin.
   bool release = false;
   bool shared = false;  // Several handlers have it.
   std::unique_ptr<std::vector<Copy>> copies;

@@ -326,6 +326,26 @@ TEST_F(EngineTest, WhatIsAbandonedIsDroppedAndNotSettled) {
   EXPECT_EQ(engine_->in_hand(), 0u);
 }
 
+TEST_F(EngineTest, WithdrawnRecordsAreReleasedUnlessTheyRun) {
+  Make({{}});
+  Offer({"a", "a", "b"});
+  auto running = engine_->Take(now_);
+  engine_->Withdraw(
+      0, [](const Record& record) { return record.key == "a"; }, now_);
+  std::vector<Settlement> released = Settlements();
+  ASSERT_EQ(released.size(), 1u);
+  EXPECT_EQ(released[0].verdict, Settlement::Verdict::kRelease);
+  AnswerAll(std::move(released));
+  Finish(*running, absl::OkStatus());
+  std::vector<Settlement> done = Settlements();
+  ASSERT_EQ(done.size(), 1u) << "what ran is settled as ever";
+  EXPECT_EQ(done[0].verdict, Settlement::Verdict::kAck);
+  AnswerAll(std::move(done));
+  auto other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->tasks[0]->record->key, "b");
+}
+
 TEST_F(EngineTest, RevokedRecordsAreNotSettled) {
   Make({{}});
   Offer({"a", "a", "b"});

@@ -1,0 +1,160 @@
+// The driver against real clusters: what the conformance suite does not know of Kafka.
+#include "kafka/kafka_broker.h"
+
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kafka/producer.h"
+#include "kafka/reader.h"
+#include "kafka/record.h"
+#include "messaging/broker/testing/fake_sink.h"
+#include "messaging/outgoing.h"
+#include "tests/servers/kafka_server.h"
+
+namespace messaging {
+namespace {
+
+using servers::KafkaCluster;
+using ::testing::HasSubstr;
+
+constexpr absl::Duration kLimit = absl::Seconds(60);
+
+// One for most tests, which have topics of their own.
+KafkaCluster& Cluster() {
+  static KafkaCluster* const cluster = [] {
+    auto* const made =
+        new KafkaCluster({.properties = {"auto.create.topics.enable=false", "group.min.session.timeout.ms=1000"}});
+    const absl::Status started = made->Start();
+    EXPECT_TRUE(started.ok()) << started;
+    return made;
+  }();
+  return *cluster;
+}
+
+std::string Url() { return absl::StrCat("kafka://", Cluster().bootstrap_servers()); }
+
+std::shared_ptr<const KafkaOptions> Options(std::map<std::string, std::string> native = {}) {
+  native.try_emplace("create_topics", "true");
+  const auto options = ParseKafkaOptions({.url = Url(), .native = std::move(native), .client_name = "test"});
+  EXPECT_TRUE(options.ok()) << options.status();
+  return std::make_shared<const KafkaOptions>(*options);
+}
+
+std::unique_ptr<Broker> Connect(std::map<std::string, std::string> native = {},
+                                std::map<std::string, TopicOptions> topics = {}) {
+  auto broker = MakeKafkaBrokerFromUrl(
+      {.url = Url(), .native = std::move(native), .topics = std::move(topics), .client_name = "test"});
+  EXPECT_TRUE(broker.ok()) << broker.status();
+  return *std::move(broker);
+}
+
+OutgoingPtr NewMessage(std::string topic, std::string payload, std::optional<std::string> key = std::nullopt) {
+  return std::make_shared<Outgoing>(Message{.topic = std::move(topic),
+                                            .payload = std::move(payload),
+                                            .key = std::move(key),
+                                            .id = "id",
+                                            .timestamp = absl::Now()},
+                                    absl::Now() + kLimit, nullptr);
+}
+
+absl::Status Send(Broker& broker, std::string topic, std::string payload) {
+  const OutgoingPtr message = NewMessage(std::move(topic), std::move(payload));
+  broker.Publish(message);
+  EXPECT_TRUE(message->WaitUntil(message->deadline()));
+  return message->result().status();
+}
+
+// All that a topic holds, by partition and offset.
+std::vector<std::string> Everything(const std::string& topic) {
+  kafka::Reader reader(Options());
+  std::vector<std::string> all;
+  const auto bounds = reader.Bounds(topic);
+  EXPECT_TRUE(bounds.ok()) << bounds.status();
+  if (!bounds.ok()) return all;
+  const absl::Status read = reader.Read(*bounds, [&](const rd_kafka_message_t& message) {
+    all.emplace_back(kafka::PayloadOf(message));
+    return true;
+  });
+  EXPECT_TRUE(read.ok()) << read;
+  return all;
+}
+
+TEST(KafkaProducerTest, WhatIsAcceptedIsInItsNewTopic) {
+  kafka::Producer producer(Options(), *kafka::Producer::MakeProducerHandle(*Options()));
+  for (int i = 0; i < 60; ++i) {
+    const std::string topic = absl::StrCat("new.", i);
+    std::vector<OutgoingPtr> sent;
+    for (int j = 0; j < 7; ++j) {
+      sent.push_back(NewMessage(topic, absl::StrCat(j)));
+      producer.Publish(sent.back());
+    }
+    std::set<std::pair<int32_t, int64_t>> places;
+    for (const OutgoingPtr& message : sent) {
+      ASSERT_TRUE(message->WaitUntil(message->deadline()));
+      ASSERT_TRUE(message->result().ok()) << message->result().status();
+      EXPECT_GE(message->result()->position, 0);
+      EXPECT_TRUE(places.insert({message->result()->partition, message->result()->position}).second);
+    }
+    EXPECT_EQ(Everything(topic).size(), 7u) << topic;
+  }
+}
+
+TEST(KafkaProducerTest, ABrokenSequenceIsBegunAnewAndNothingIsLost) {
+  kafka::Producer producer(Options(), *kafka::Producer::MakeProducerHandle(*Options()));
+  std::vector<OutgoingPtr> sent;
+  for (int i = 0; i < 2'000; ++i) {
+    if (i % 500 == 250) producer.BreakForTest();
+    sent.push_back(NewMessage("broken", absl::StrCat(i), "one key"));
+    producer.Publish(sent.back());
+  }
+  for (const OutgoingPtr& message : sent) {
+    ASSERT_TRUE(message->WaitUntil(message->deadline()));
+    EXPECT_TRUE(message->result().ok()) << message->result().status();
+  }
+  // What had no answer may be there twice, and all of it in order.
+  std::set<std::string> seen;
+  int last_new = -1;
+  for (const std::string& payload : Everything("broken")) {
+    if (!seen.insert(payload).second) continue;
+    EXPECT_EQ(payload, absl::StrCat(++last_new));
+  }
+  EXPECT_EQ(seen.size(), 2'000u);
+}
+
+TEST(KafkaTopicsTest, AMissingTopicIsAnErrorWithItsCure) {
+  const auto broker = Connect({{"topic.metadata.propagation.max.ms", "300"}});
+  const absl::Status refused = Send(*broker, "missing", "m");
+  EXPECT_EQ(refused.code(), absl::StatusCode::kNotFound) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("core topics declare missing"));
+  FakeSink sink;
+  auto subscription = broker->Subscribe({.group = "g", .topics = {{.topic = "missing"}}}, &sink);
+  ASSERT_TRUE(subscription.ok());
+  const absl::Status started = (*subscription)->Start();
+  EXPECT_EQ(started.code(), absl::StatusCode::kNotFound) << started;
+  EXPECT_THAT(std::string(started.message()), HasSubstr("core topics declare"));
+  EXPECT_TRUE((*subscription)->Close(absl::Now() + kLimit).ok());
+}
+
+TEST(KafkaTopicsTest, AConfiguredTopicIsMadeAsItIsDescribed) {
+  const auto broker = Connect({}, {{"described", {.partitions = 3, .settings = {{"retention.ms", "3600000"}}}}});
+  EXPECT_EQ(Send(*broker, "described", "m"), absl::OkStatus());
+  const auto topics = broker->admin().Topics("described");
+  ASSERT_TRUE(topics.ok()) << topics.status();
+  ASSERT_EQ(topics->size(), 1u);
+  EXPECT_EQ((*topics)[0].partitions, 3);
+  EXPECT_EQ((*topics)[0].settings.at("retention.ms"), "3600000");
+  const absl::Status other = broker->admin().Declare({.topic = "described", .options = {.partitions = 5}});
+  EXPECT_EQ(other.code(), absl::StatusCode::kAlreadyExists) << other;
+}
+
+}  // namespace
+}  // namespace messaging
