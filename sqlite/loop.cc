@@ -182,9 +182,11 @@ void Loop::RunThread() {
       }
       continue;
     }
-    if (!complained_) Log(Severity::kWarning, absl::StrCat(done.message(), "; trying again"));
+    const bool for_good = absl::IsDataLoss(done);
+    if (!complained_) Log(Severity::kWarning, absl::StrCat(done.message(), for_good ? "" : "; trying again"));
     complained_ = true;
     Refuse(round, done);
+    if (for_good) FailAll(done);
     absl::MutexLock lock(&mutex_);
     if (stopping_) return;
   }
@@ -428,6 +430,16 @@ void Loop::Deliver(Round& round) {
     if (!member->fetching_) continue;  // It stopped meanwhile: dropping them gives them back.
     member->sink_->Deliver(std::move(deliveries));
   }
+}
+
+// The file is broken: no subscription can go on.
+void Loop::FailAll(const absl::Status& why) {
+  std::vector<std::shared_ptr<Member>> members;
+  {
+    absl::MutexLock lock(&mutex_);
+    members = members_;
+  }
+  for (const auto& member : members) member->sink_->Fail(why);
 }
 
 void Loop::WantAll() {

@@ -87,6 +87,7 @@ class Loop {
   absl::Status FetchFor(const std::shared_ptr<Member>& member, Round& round);
   void Answer(Round& round);
   void Refuse(Round& round, const absl::Status& why);
+  void FailAll(const absl::Status& why);
   void Deliver(Round& round);
   void Sleep();
   void WantAll();

@@ -304,9 +304,10 @@ TEST_F(SqliteBrokerTest, AnotherProcessIsWokenBySends) {
   }
   auto consumer = Open();
   auto member = Join(*consumer);
-  // A machine with much else to do needs more tries; one that polled would never have such a median.
+  // An idle machine needs a few milliseconds, one with much else to do far more; without a wake-up the safety poll
+  // would make it half a second.
   absl::Duration best = absl::InfiniteDuration();
-  for (int round = 0; round < 10 && best >= absl::Milliseconds(50); ++round) {
+  for (int round = 0; round < 5 && best >= absl::Milliseconds(200); ++round) {
     std::vector<absl::Duration> latencies;
     for (int i = 0; i < 20; ++i) {
       ASSERT_EQ(write(go[1], "g", 1), 1);
@@ -318,11 +319,30 @@ TEST_F(SqliteBrokerTest, AnotherProcessIsWokenBySends) {
     std::sort(latencies.begin(), latencies.end());
     best = std::min(best, latencies[10]);
   }
-  EXPECT_LT(best, absl::Milliseconds(50)) << "the best median";
+  EXPECT_LT(best, absl::Milliseconds(200)) << "the best median";
   close(go[1]);
   int status;
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
+}
+
+// It opens, but the messages cannot be read.
+TEST_F(SqliteBrokerTest, AConsumerOfABrokenFileEndsAndSaysWhy) {
+  {
+    auto broker = Open();
+    ASSERT_TRUE(Send(*broker, "x").ok());
+  }
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(3 * 4096);  // The page of the messages.
+    file << std::string(4096, '\x5a');
+  }
+  auto broker = Open();
+  auto member = Join(*broker);
+  const absl::Time limit = absl::Now() + kLimit;
+  while (member->sink.failure().ok() && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(absl::IsDataLoss(member->sink.failure())) << member->sink.failure();
+  EXPECT_THAT(std::string(member->sink.failure().message()), HasSubstr("restore it from a backup"));
 }
 
 TEST_F(SqliteBrokerTest, FilesAreTheOwnersAlone) {
