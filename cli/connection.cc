@@ -1,10 +1,30 @@
 #include "cli/connection.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+#include <vector>
 
+#include "messaging/broker/registry.h"
 #include "messaging/messaging.h"
 
 namespace messaging::cli {
+namespace {
+
+std::string_view Variable(const std::string& name) {
+  const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
+  return value == nullptr ? "" : value;
+}
+
+bool EnvironmentNamesBroker() {
+  if (!Variable("MESSAGING_BROKER").empty() || !Variable("MESSAGING_URL").empty()) return true;
+  const std::vector<BrokerEntry> linked = Registry::Global().entries();
+  return std::any_of(linked.begin(), linked.end(),
+                     [](const BrokerEntry& entry) { return !Variable(entry.environment).empty(); });
+}
+
+}  // namespace
 
 void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags) {
   command
@@ -13,6 +33,7 @@ void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags) {
   command
       .add_option("--url", flags.url, "Where it is, as sqlite:///path/file.db; else MESSAGING_URL or the broker's own")
       ->type_name("URL");
+  command.add_option("--config", flags.config, "Settings from this file; else MESSAGING_CONFIG")->type_name("FILE");
 }
 
 void AddDuration(CLI::App& command, const std::string& name, absl::Duration& value, const std::string& what) {
@@ -28,16 +49,27 @@ void AddDuration(CLI::App& command, const std::string& name, absl::Duration& val
       ->default_str(absl::FormatDuration(value));
 }
 
-absl::StatusOr<Client*> OpenClient(const ConnectionFlags& flags, const std::string& group) {
-  if (!flags.broker.empty() || !flags.url.empty() || !group.empty()) {
-    ClientOptions options;
-    options.broker = flags.broker;
-    options.url = flags.url;
-    options.group = group;
+ClientOptions Resolve(const ConnectionFlags& flags, const std::string& group, const Config& config) {
+  ClientOptions options;
+  options.broker = flags.broker;
+  options.url = flags.url;
+  options.group = group;
+  options.native = config.native;
+  if (options.broker.empty() && options.url.empty() && !EnvironmentNamesBroker()) {
+    options.broker = config.broker;
+    options.url = config.url;
+  }
+  if (options.group.empty() && Variable("MESSAGING_GROUP").empty()) options.group = config.group;
+  return options;
+}
+
+absl::StatusOr<Client*> OpenClient(const ConnectionFlags& flags, const std::string& group, const Config& config) {
+  ClientOptions options = Resolve(flags, group, config);
+  if (!options.broker.empty() || !options.url.empty() || !options.group.empty() || !options.native.empty()) {
     const absl::Status configured = Configure(std::move(options));
     if (absl::IsFailedPrecondition(configured)) {
       return absl::FailedPreconditionError(
-          "this program sets its broker itself: --broker, --url and --group do not apply");
+          "this program sets its broker itself: --broker, --url, --group and --config do not apply");
     }
     if (!configured.ok()) return configured;
   }

@@ -13,8 +13,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "cli/command.h"
 #include "cli/event.h"
+#include "cli/exec_handler.h"
+#include "cli/limits.h"
 #include "cli/printer.h"
 #include "cli/signals.h"
 #include "cli/status_text.h"
@@ -32,12 +35,6 @@ ConsumerOptions Options(const ConsumerFlags& flags) {
   options.concurrency = flags.concurrency;
   options.drain_timeout = flags.drain_timeout;
   return options;
-}
-
-// Several lines where a status has them: one a handler that is wrong.
-ExitCode Refuse(const absl::Status& status, Context& context) {
-  for (std::string_view line : absl::StrSplit(status.message(), '\n')) context.Say(line);
-  return ExitCodeFor(status);
 }
 
 // Broker, group, and who handles what.
@@ -66,13 +63,29 @@ void AnnounceStart(Client& client, Context& context) {
   context.Say(line);
 }
 
-// Until a signal, until `ended`, or, when `watched` is not null, until nobody can read that output any more.
-void Await(const StopSignals& signals, const Event& ended, const Output* watched) {
+// Until a signal, until `ended`, until nothing has come for `idle_exit`, or, when `watched` is not null, until nobody
+// can read that output any more. Whether nothing came.
+bool Await(const StopSignals& signals, const Event& ended, const Output* watched, absl::Duration idle_exit,
+           const Limits& limits, const Client& client) {
   pollfd fds[] = {{.fd = signals.fd(), .events = POLLIN},
                   {.fd = ended.fd(), .events = POLLIN},
                   {.fd = watched != nullptr ? watched->fd() : -1, .events = 0}};
-  while (poll(fds, 3, -1) < 0 && errno == EINTR) {
+  while (true) {
+    int wait = -1;
+    if (idle_exit != absl::InfiniteDuration()) {
+      absl::Duration left = limits.last_activity() + idle_exit - absl::Now();
+      if (left <= absl::ZeroDuration() && client.in_flight() == 0) return true;
+      left = std::clamp(left, absl::Milliseconds(20), absl::Hours(1));
+      wait = static_cast<int>(absl::ToInt64Milliseconds(left));
+    }
+    const int ready = poll(fds, 3, wait);
+    if (ready > 0 || (ready < 0 && errno != EINTR)) return false;
   }
+}
+
+bool OutputGone(const Context& context) {
+  pollfd end{.fd = context.out.fd(), .events = 0};
+  return poll(&end, 1, 0) > 0 && end.revents != 0;
 }
 
 // Health and metrics, from before the start: a probe learns that, too. Null where nobody asked for it.
@@ -87,18 +100,30 @@ absl::StatusOr<std::unique_ptr<metrics::HttpServer>> Serve(const ConsumerFlags& 
   return server;
 }
 
+// What becomes of a running consumer.
+struct Run {
+  const ConsumerFlags& flags;
+  const std::shared_ptr<Event> ended = std::make_shared<Event>();
+  const std::shared_ptr<Limits> limits =
+      std::make_shared<Limits>(flags.max_messages, [ended = ended] { ended->Post(); });
+  bool prints = false;
+};
+
 // A started consumer, from here to its end.
-ExitCode Consume(const ConsumerFlags& flags, Client& client, const StopSignals& signals, Event& ended, bool prints,
-                 Context& context) {
+ExitCode Consume(Run& run, Client& client, const StopSignals& signals, Context& context) {
   absl::Status failure;
-  std::thread waiter([&client, &failure, &ended] {
+  std::thread waiter([&client, &failure, &run] {
     failure = client.Wait();
-    ended.Post();
+    run.ended->Post();
   });
-  Await(signals, ended, prints ? &context.out : nullptr);
-  if (signals.number() != 0) {
-    context.Say(absl::StrCat("stopping: up to ", absl::FormatDuration(flags.drain_timeout), " for ", client.in_flight(),
-                             " messages in hand; a second signal ends at once"));
+  run.limits->Touch(absl::Now());
+  const bool idle =
+      Await(signals, *run.ended, run.prints ? &context.out : nullptr, run.flags.idle_exit, *run.limits, client);
+  const bool asked = signals.number() != 0;
+  const bool gone = run.prints && OutputGone(context);
+  if (asked) {
+    context.Say(absl::StrCat("stopping: up to ", absl::FormatDuration(run.flags.drain_timeout), " for ",
+                             client.in_flight(), " messages in hand; a second signal ends at once"));
   }
   const absl::Status stopped = client.Stop();
   waiter.join();
@@ -106,35 +131,68 @@ ExitCode Consume(const ConsumerFlags& flags, Client& client, const StopSignals& 
   if (!stopped.ok()) context.Say(Text(stopped));
   if (absl::IsDeadlineExceeded(stopped)) return kDrainTimeout;
   if (!failure.ok() || !stopped.ok()) return kFailed;
-  if (signals.number() != 0 && context.out.status().ok()) {
-    context.Say("stopped");
-    return kOk;
+  if (!context.out.status().ok() || (gone && !asked && !run.limits->reached())) {
+    context.Say(context.out.status().ok() ? "standard output: was closed" : context.out.status().message());
+    return kOutputGone;
   }
-  context.Say(context.out.status().ok() ? "standard output: was closed" : context.out.status().message());
-  return kOutputGone;
+  if (run.limits->reached()) {
+    context.Say(absl::StrCat("stopped after ", run.limits->done(), run.limits->done() == 1 ? " message" : " messages"));
+  } else {
+    context.Say(idle ? "stopped: nothing came any more" : "stopped");
+  }
+  return kOk;
 }
 
-ExitCode Run(const ConsumerFlags& flags, Context& context) {
-  const absl::StatusOr<Client*> opened = OpenClient(flags.connection, flags.group);
-  if (!opened.ok()) return Refuse(opened.status(), context);
-  Client& client = **opened;
-  const bool prints = client.handlers().empty();
-  if (prints && flags.topics.empty()) {
-    context.Say("no handlers are linked into this program; name topics with --topic to print their messages");
+// What handles messages when the program has no handlers.
+absl::Status AddHandler(Run& run, Client& client, Context& context) {
+  const ConsumerFlags& flags = run.flags;
+  const auto draining = [&client] { return client.draining(); };
+  if (!flags.exec) {
+    run.prints = true;
+    client.AddHandler(
+        MakePrinter(flags.topics, context.out,
+                    {.gone = [ended = run.ended] { ended->Post(); }, .draining = draining, .limits = run.limits}));
+    return absl::OkStatus();
+  }
+  absl::StatusOr<Handler> exec = MakeExecHandler({.topics = flags.topics,
+                                                  .command = context.behind_exec,
+                                                  .timeout = flags.exec_timeout,
+                                                  .max_retries = flags.max_retries,
+                                                  .retry_delay = flags.retry_delay,
+                                                  .limits = run.limits,
+                                                  .draining = draining},
+                                                 context.err);
+  if (!exec.ok()) return exec.status();
+  client.AddHandler(*std::move(exec));
+  return absl::OkStatus();
+}
+
+ExitCode RunConsumer(const ConsumerFlags& flags, Client& client, Context& context) {
+  const bool has_handlers = !client.handlers().empty();
+  if (has_handlers && flags.exec) {
+    context.Say("this program has handlers of its own: --exec is for one without");
     return kConfiguration;
   }
-  auto ended = std::make_shared<Event>();
-  if (prints) {
-    client.AddHandler(MakePrinter(flags.topics, context.out,
-                                  {.gone = [ended] { ended->Post(); }, .draining = [&] { return client.draining(); }}));
+  if (!has_handlers && flags.topics.empty()) {
+    context.Say(
+        "no handlers are linked into this program; name topics with --topic to print their messages, or to run a "
+        "command for each with --exec");
+    return kConfiguration;
   }
+  Run run{.flags = flags};
+  if (has_handlers) {
+    run.limits->CountHandled();
+  } else if (absl::Status added = AddHandler(run, client, context); !added.ok()) {
+    return Fail(added, context);
+  }
+  if (flags.max_messages > 0 || flags.idle_exit != absl::InfiniteDuration()) client.Observe(run.limits);
   StopSignals signals;
   Announce(flags, client, context);
   const absl::StatusOr<std::unique_ptr<metrics::HttpServer>> server = Serve(flags, client, context);
-  if (!server.ok()) return Refuse(server.status(), context);
-  if (absl::Status started = client.Start(Options(flags)); !started.ok()) return Refuse(started, context);
+  if (!server.ok()) return Fail(server.status(), context);
+  if (absl::Status started = client.Start(Options(flags)); !started.ok()) return Fail(started, context);
   AnnounceStart(client, context);
-  return Consume(flags, client, signals, *ended, prints, context);
+  return Consume(run, client, signals, context);
 }
 
 }  // namespace
@@ -143,10 +201,7 @@ void AddConsumerCommand(CLI::App& app, Action& chosen) {
   CLI::App* command =
       app.add_subcommand("consumer", "Runs the handlers; without any, prints messages as lines of JSON");
   auto flags = std::make_shared<ConsumerFlags>();
-  command->add_option("--topic", flags->topics, "Only this topic; may be repeated. Else all that have handlers")
-      ->type_name("TOPIC")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddRepeated(*command, "--topic", flags->topics, "Only this topic, else all that have handlers")->type_name("TOPIC");
   command->add_option("--group", flags->group, "Consumer group; else MESSAGING_GROUP or the program's name")
       ->type_name("GROUP");
   command->add_option("--from", flags->from, "Where a new group starts: beginning or now")
@@ -161,8 +216,32 @@ void AddConsumerCommand(CLI::App& app, Action& chosen) {
   command->add_option("--http", flags->http, "Serve /metrics, /live, /ready and /status there, as 127.0.0.1:8080")
       ->type_name("HOST:PORT");
   AddDuration(*command, "--stuck-after", flags->stuck_after, "A call that runs for longer turns /live red");
+  command->add_option("--max-messages", flags->max_messages, "End when so many were handled; 0: never")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->type_name("N")
+      ->capture_default_str();
+  AddDuration(*command, "--idle-exit", flags->idle_exit, "End when nothing came for so long and nothing is in hand");
+  command->add_flag("--exec", flags->exec,
+                    "Last: the rest of the line is a command that is run for each message, payload on its standard "
+                    "input. Exit code 0 acknowledges, 65 is a dead letter, any other is retried");
+  AddDuration(*command, "--exec-timeout", flags->exec_timeout, "How long that command may run");
+  command->add_option("--max-retries", flags->max_retries, "How often --exec is tried again")
+      ->check(CLI::Range(0, 1'000'000))
+      ->type_name("N")
+      ->capture_default_str();
+  AddDuration(*command, "--retry-delay", flags->retry_delay, "How long after --exec failed");
   AddConnectionFlags(*command, flags->connection);
-  command->callback([&chosen, flags] { chosen = [flags](Context& context) { return Run(*flags, context); }; });
+  AddExamples(*command, {"consumer", "consumer --topic orders.created --group debugging --from now",
+                         "consumer --topic orders.created --max-messages 10 --idle-exit 5s",
+                         "consumer --topic orders.created --concurrency 4 --exec ./handle-order --verbose",
+                         "consumer --http 127.0.0.1:8080"});
+  command->callback([&chosen, flags] {
+    if (flags->exec_timeout <= absl::ZeroDuration()) throw CLI::ValidationError("--exec-timeout", "is more than 0");
+    chosen = [flags](Context& context) {
+      return WithClient(flags->connection, flags->group, context,
+                        [&](Client& client) { return RunConsumer(*flags, client, context); });
+    };
+  });
 }
 
 }  // namespace messaging::cli

@@ -1,7 +1,9 @@
-// `core consumer`: runs the handlers linked into the program, or prints messages when there are none.
+// `core consumer`: runs the handlers linked into the program; when there are none, prints messages or runs a command
+// for each.
 #ifndef CLI_CONSUMER_COMMAND_H_
 #define CLI_CONSUMER_COMMAND_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,12 @@ struct ConsumerFlags {
   absl::Duration drain_timeout = absl::Seconds(30);
   std::string http;  // Where health and metrics are served; empty: nowhere.
   absl::Duration stuck_after = absl::Minutes(5);
+  int64_t max_messages = 0;                             // 0: no limit.
+  absl::Duration idle_exit = absl::InfiniteDuration();  // Ends when nothing came for so long.
+  bool exec = false;                                    // A process a message: Context::behind_exec.
+  absl::Duration exec_timeout = absl::Minutes(5);
+  int max_retries = 3;  // Of --exec.
+  absl::Duration retry_delay = absl::Seconds(1);
 };
 
 void AddConsumerCommand(CLI::App& app, Action& chosen);

@@ -5,7 +5,9 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "cli/config.h"
 #include "cli/exit_codes.h"
 #include "cli/output.h"
 
@@ -18,6 +20,8 @@ struct Context {
   int in;               // Standard input.
   Output& out;          // What the command was asked for.
   Output& err;          // What a person is told: errors, progress, state. Its own failures are nobody's concern.
+  Config config = {};   // Of --config or MESSAGING_CONFIG.
+  std::vector<std::string> behind_exec = {};  // The rest of the command line behind --exec, flags and all.
 
   // One line for a person.
   void Say(std::string_view line) {

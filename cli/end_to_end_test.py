@@ -7,68 +7,15 @@ import pty
 import signal
 import subprocess
 import sys
-import tempfile
 import unittest
 import urllib.error
 import urllib.request
 
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from core_process import CoreTest, LIMIT  # noqa: E402
+
 CORE, UNPROVIDED, TWICE, STUCK = sys.argv[1:5]
-LIMIT = 60  # seconds, for each test
-
-
-class EndToEnd(unittest.TestCase):
-    def setUp(self):
-        signal.signal(signal.SIGALRM, self._too_long)
-        signal.alarm(LIMIT)
-        self.addCleanup(signal.alarm, 0)
-        self._folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self._folder.cleanup)
-        self.path = os.path.join(self._folder.name, "messages.db")
-        self.url = "sqlite://" + self.path
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("MESSAGING_", "REDIS", "RABBIT", "KAFKA"))}
-        self.environment["MESSAGING_URL"] = self.url
-
-    @staticmethod
-    def _too_long(number, frame):
-        raise TimeoutError(f"not done after {LIMIT} s")
-
-    def run_core(self, *arguments, program=CORE, text=None, **options):
-        options.setdefault("stdin", subprocess.DEVNULL) if text is None else None
-        return subprocess.run([program, *arguments], env=self.environment, input=text, text=True, timeout=LIMIT,
-                              check=False, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
-
-    def start(self, *arguments, program=CORE, **options):
-        process = subprocess.Popen([program, *arguments], env=self.environment, text=True,
-                                   **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-                                      **options})
-        self.addCleanup(process.stdout.close) if process.stdout else None
-        self.addCleanup(process.stderr.close) if process.stderr else None
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return process
-
-    def send(self, topic, *lines):
-        done = self.run_core("send", topic, "-", text="".join(line + "\n" for line in lines))
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    def consume(self, topic, count):
-        """Prints `count` messages, is stopped by SIGTERM: the payloads."""
-        process = self.start("consumer", "--topic", topic)
-        lines = [json.loads(process.stdout.readline()) for _ in range(count)]
-        process.send_signal(signal.SIGTERM)
-        rest, err = process.communicate(timeout=LIMIT)
-        self.assertEqual(process.returncode, 0, err)
-        self.assertEqual(rest, "")
-        return [line["payload"] for line in lines]
-
-    def check_refused(self, done, code, *said):
-        """One line on standard error, with `said` in it, and nothing on standard output."""
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-        for part in said:
-            self.assertIn(part, done.stderr)
-        self.assertFalse(done.stdout)
-
+class EndToEnd(CoreTest):
     # The main way.
 
     def test_what_is_sent_is_printed_and_sigterm_drains(self):
@@ -187,7 +134,7 @@ class EndToEnd(unittest.TestCase):
 
     # Health and metrics.
 
-    def start_with_http(self, *arguments, program=CORE):
+    def start_with_http(self, *arguments, program=None):
         """The consumer and where it answers, once it consumes."""
         consumer = self.start("consumer", "--http", "127.0.0.1:0", *arguments, program=program)
         address = None
@@ -249,7 +196,7 @@ class EndToEnd(unittest.TestCase):
     # Bad input.
 
     def test_malformed_line_in_a_file(self):
-        path = os.path.join(self._folder.name, "orders.ndjson")
+        path = os.path.join(self.folder, "orders.ndjson")
         lines = ['{"n": %d}' % n for n in range(1, 1001)]
         lines[499] = '{"n": 500'
         with open(path, "w", encoding="utf-8") as f:
@@ -278,11 +225,11 @@ class EndToEnd(unittest.TestCase):
             self.check_refused(self.run_core("consumer", "--topic", "t", "--url", url), 3)
 
     def test_broken_places_for_the_database(self):
-        missing = os.path.join(self._folder.name, "missing", "messages.db")
-        corrupt = os.path.join(self._folder.name, "corrupt.db")
+        missing = os.path.join(self.folder, "missing", "messages.db")
+        corrupt = os.path.join(self.folder, "corrupt.db")
         with open(corrupt, "wb") as f:
             f.write(b"this is no database, though it is longer than a header of one. " * 100)
-        for path in (missing, corrupt, self._folder.name, "/proc/messages.db"):
+        for path in (missing, corrupt, self.folder, "/proc/messages.db"):
             for command in (("send", "t", "1"), ("consumer", "--topic", "t"), ("deadletters", "list")):
                 done = self.run_core(*command, "--url", "sqlite://" + path)
                 self.assertIn(done.returncode, (1, 3), f"{command} {path}: {done.stderr}")

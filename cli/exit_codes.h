@@ -2,6 +2,10 @@
 #ifndef CLI_EXIT_CODES_H_
 #define CLI_EXIT_CODES_H_
 
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace messaging::cli {
 
 enum ExitCode : int {
@@ -12,9 +16,13 @@ enum ExitCode : int {
   kPartlySent = 4,     // Some lines were malformed or some messages refused, each named; the others were sent.
   kDrainTimeout = 5,   // A handler did not return within the drain timeout; its messages will come again.
   kOutputGone = 6,     // Standard output was closed or is full. What could not be printed is not acknowledged.
+  kFound = 7,          // `core check` looked, and found an error.
   kSignalled = 128,    // Plus the signal's number: 130 for SIGINT, 143 for SIGTERM. For a consumer the second one, as
                      // it ends with 0 after draining for the first; for a sender the first, after what was on its way.
 };
+
+// Each code as --help, the man page and docs/cli.md have it: "0" and what it means.
+const std::vector<std::pair<std::string, std::string>>& ExitCodeTexts();
 
 }  // namespace messaging::cli
 

@@ -57,10 +57,13 @@ JsonLine& JsonLine::Texts(std::string_view name, const std::vector<std::string>&
 }
 
 JsonLine& JsonLine::Headers(absl::Span<const HeaderView> headers) {
-  if (headers.empty()) return *this;
-  Name("headers");
+  return headers.empty() ? *this : Pairs("headers", headers);
+}
+
+JsonLine& JsonLine::Pairs(std::string_view name, absl::Span<const HeaderView> pairs) {
+  Name(name);
   line_ += '[';
-  for (const HeaderView& header : headers) {
+  for (const HeaderView& header : pairs) {
     JsonLine one;
     one.Text("name", header.name).Text("value", header.value);
     absl::StrAppend(&line_, line_.back() == '[' ? "" : ",", one.line_, "}");

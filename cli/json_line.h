@@ -25,6 +25,8 @@ class JsonLine {
   JsonLine& Texts(std::string_view name, const std::vector<std::string>& values);
   // "headers": [{"name": N, "value": V}, ...], each with _base64 where it is no UTF-8. None: no member.
   JsonLine& Headers(absl::Span<const HeaderView> headers);
+  // The same under another name; nothing is left out for none.
+  JsonLine& Pairs(std::string_view name, absl::Span<const HeaderView> pairs);
   // "payload": the JSON value, to the digit as it was sent, when it is JSON; else "payload_text" when it is UTF-8; else
   // "payload_base64".
   JsonLine& Payload(std::string_view payload);

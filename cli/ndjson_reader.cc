@@ -32,7 +32,8 @@ ByteSource FdSource(int fd, int stop_fd) {
   };
 }
 
-NdjsonReader::NdjsonReader(ByteSource source, size_t longest) : source_(std::move(source)), longest_(longest) {}
+NdjsonReader::NdjsonReader(ByteSource source, size_t longest, bool json)
+    : source_(std::move(source)), longest_(longest), json_(json) {}
 
 absl::StatusOr<std::optional<std::string_view>> NdjsonReader::NextRaw() {
   while (true) {
@@ -79,9 +80,9 @@ absl::StatusOr<std::optional<NdjsonReader::Line>> NdjsonReader::Next() {
     if (line.number == 1 && text.substr(0, kByteOrderMark.size()) == kByteOrderMark) {
       text.remove_prefix(kByteOrderMark.size());
     }
-    line.text = absl::StripAsciiWhitespace(text);
+    line.text = json_ ? absl::StripAsciiWhitespace(text) : text;
     if (line.text.empty()) continue;
-    line.status = CheckJson(line.text);
+    if (json_) line.status = CheckJson(line.text);
     return line;
   }
 }

@@ -29,7 +29,8 @@ class NdjsonReader {
   };
 
   // A line longer than `longest` is malformed; it is skipped without being held in memory.
-  explicit NdjsonReader(ByteSource source, size_t longest = 64 << 20);
+  // `json` false: any text is a line, with the blanks around it.
+  explicit NdjsonReader(ByteSource source, size_t longest = 64 << 20, bool json = true);
 
   // The next line that is not blank; nullopt at the end. An error is the source's.
   absl::StatusOr<std::optional<Line>> Next();
@@ -41,6 +42,7 @@ class NdjsonReader {
 
   const ByteSource source_;
   const size_t longest_;
+  const bool json_;
   std::string buffer_;
   size_t start_ = 0;    // Of what is not yet returned.
   size_t scanned_ = 0;  // No line ends between start_ and here.

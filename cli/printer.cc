@@ -22,7 +22,12 @@ Handler MakePrinter(std::vector<std::string> topics, Output& out, PrinterHooks h
   printer.message_type = "bytes";
   printer.invoke = [&out, hooks = std::move(hooks)](Call& call) {
     for (size_t i = 0; i < call.messages().size(); ++i) {
+      if (!hooks.limits->Begin(hooks.draining)) {
+        call.SetOutcome(i, absl::CancelledError("as many messages as were asked for"));
+        continue;
+      }
       const absl::Status printed = out.Write(MessageLine(call.messages()[i]));
+      hooks.limits->End(printed.ok());
       if (!printed.ok()) {
         hooks.gone();
         // A failure before the drain began would be a failed attempt and a retry; in it, it is given back as it was.

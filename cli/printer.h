@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/limits.h"
 #include "cli/output.h"
 #include "messaging/handler.h"
 
@@ -15,6 +16,7 @@ namespace messaging::cli {
 struct PrinterHooks {
   std::function<void()> gone;      // Called once a line could not be printed, from any thread, perhaps more than once.
   std::function<bool()> draining;  // Whether the consumer gives back what a handler answers with Cancelled.
+  std::shared_ptr<Limits> limits;  // How many are printed.
 };
 
 // A message is acknowledged only after all of its line was taken by `out`. When that fails, `gone` is called, and the

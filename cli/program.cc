@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -11,11 +12,19 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "cli/bench_command.h"
+#include "cli/check_command.h"
+#include "cli/config.h"
+#include "cli/config_command.h"
 #include "cli/consumer_command.h"
 #include "cli/deadletters_command.h"
 #include "cli/handlers_command.h"
+#include "cli/lag_command.h"
+#include "cli/reference_command.h"
 #include "cli/send_command.h"
 #include "cli/suggestion.h"
+#include "cli/tail_command.h"
+#include "cli/topics_command.h"
 #include "messaging/broker/registry.h"
 
 namespace messaging::cli {
@@ -23,24 +32,30 @@ namespace {
 
 constexpr std::string_view kVersion = "0.1.0";  // As in MODULE.bazel.
 
-constexpr std::string_view kFooter = R"(Examples:
-  PROGRAM send orders.created '{"order_id": 7}' --key 7
-  PROGRAM send orders.created --file orders.ndjson
-  PROGRAM consumer --topic orders.created --url sqlite:///var/lib/shop/messages.db
-  PROGRAM deadletters list --topic orders.created
-  PROGRAM deadletters replay --handler ChargePayment
+constexpr std::string_view kExamples[] = {
+    "send orders.created '{\"order_id\": 7}' --key 7",
+    "send orders.created --file orders.ndjson",
+    "consumer --topic orders.created --url sqlite:///var/lib/shop/messages.db",
+    "lag --watch",
+    "check",
+    "tail orders.created --last 10",
+    "deadletters list --topic orders.created",
+    "deadletters replay --handler ChargePayment",
+};
 
-Broker and URL: by flag, then MESSAGING_BROKER and MESSAGING_URL, then KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_URL, REDIS_URL.
+constexpr std::string_view kWhere =
+    "Broker and URL: by flag, then MESSAGING_BROKER and MESSAGING_URL, then KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_URL, "
+    "REDIS_URL.";
 
-Exit codes:
-  0  done; a consumer was stopped and has finished what was in hand
-  1  failed while running: broker not reachable, database corrupt, disk full
-  2  the command line is wrong
-  3  broker, URL, handlers or what they need are not right
-  4  sent, but for the lines named: malformed or refused
-  5  a handler did not return within the drain timeout
-  6  standard output was closed; what was not printed is not acknowledged
-  128 + N  ended by signal N: 130 for Ctrl-C, 143 for SIGTERM)";
+std::string Footer(const std::string& program) {
+  std::string text = "Examples:\n";
+  for (std::string_view example : kExamples) absl::StrAppend(&text, "  ", program, " ", example, "\n");
+  absl::StrAppend(&text, "\n", kWhere, "\n\nExit codes:");
+  for (const auto& [code, meaning] : ExitCodeTexts()) {
+    absl::StrAppend(&text, "\n  ", code, std::string(9 - code.size(), ' '), meaning);
+  }
+  return text;
+}
 
 std::string Version(const std::string& program) {
   std::vector<std::string> brokers;
@@ -115,25 +130,71 @@ ExitCode Report(CLI::App& app, const CLI::ParseError& error, Context& context) {
   return Refuse(app, error.what(), context);
 }
 
+// What the parser is to see. Behind --exec follows another program's command line, which is none of its business.
+std::vector<std::string> Arguments(int argc, const char* const* argv, Context& context) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  if (arguments.empty() || arguments[0] != "consumer") return arguments;
+  const auto exec = std::find(arguments.begin(), arguments.end(), "--exec");
+  if (exec == arguments.end()) return arguments;
+  context.behind_exec.assign(exec + 1, arguments.end());
+  arguments.erase(exec + 1, arguments.end());
+  return arguments;
+}
+
+// Reads the file that the command line or the environment names, and completes the command by it.
+absl::Status LoadConfig(CLI::App& app, Context& context) {
+  CLI::App* command = Innermost(&app);
+  const CLI::Option* flag = command->get_option_no_throw("--config");
+  if (flag == nullptr) return absl::OkStatus();  // It asks no broker.
+  const char* variable = std::getenv("MESSAGING_CONFIG");
+  const std::string path = flag->count() > 0 ? flag->as<std::string>() : variable != nullptr ? variable : "";
+  if (path.empty()) return absl::OkStatus();
+  absl::StatusOr<Config> config = ReadConfig(path, app);
+  if (!config.ok()) return config.status();
+  context.config = *std::move(config);
+  if (!context.config.warning.empty()) context.Say(absl::StrCat("warning: ", context.config.warning));
+  return ApplyConfig(context.config, *command);
+}
+
+bool ExecGiven(CLI::App& app) {
+  const CLI::Option* exec = Innermost(&app)->get_option_no_throw("--exec");
+  return exec != nullptr && exec->count() > 0;
+}
+
 }  // namespace
 
 ExitCode RunProgram(int argc, const char* const* argv, Context& context) {
   context.program = argc > 0 ? BaseName(argv[0]) : "core";
   CLI::App app("Asynchronous messaging with typed handlers", context.program);
-  app.footer(absl::StrReplaceAll(kFooter, {{"PROGRAM", context.program}}));
+  app.footer(Footer(context.program));
   app.set_version_flag("--version", [&context] { return Version(context.program); });
   Action chosen;
   AddConsumerCommand(app, chosen);
   AddSendCommand(app, chosen);
   AddHandlersCommand(app, chosen);
   AddDeadLettersCommand(app, chosen);
+  AddLagCommand(app, chosen);
+  AddCheckCommand(app, chosen);
+  AddTopicsCommand(app, chosen);
+  AddTailCommand(app, chosen);
+  AddBenchCommand(app, chosen);
+  AddConfigCommand(app, chosen);
+  AddReferenceCommands(app, std::string(kVersion), chosen);
   app.require_subcommand(1);
   try {
-    app.parse(argc, argv);
+    // The parser takes them from the last to the first.
+    std::vector<std::string> arguments = Arguments(argc, argv, context);
+    std::reverse(arguments.begin(), arguments.end());
+    app.parse(std::move(arguments));
+    if (context.behind_exec.empty() && ExecGiven(app)) return Refuse(app, "--exec: a command is missing", context);
+    if (absl::Status read = LoadConfig(app, context); !read.ok()) {
+      context.Say(read.message());
+      return kUsage;
+    }
+    return chosen(context);
   } catch (const CLI::ParseError& error) {
     return Report(app, error, context);
   }
-  return chosen(context);
 }
 
 }  // namespace messaging::cli

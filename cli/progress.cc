@@ -21,26 +21,26 @@ std::string Rate(int64_t messages, absl::Duration elapsed) {
   return Thousands(static_cast<int64_t>(static_cast<double>(messages) / seconds));
 }
 
-std::string ProgressLine(int64_t sent, int64_t bytes, int64_t total_bytes, absl::Duration elapsed) {
+std::string ProgressLine(int64_t sent, int64_t done, int64_t total, absl::Duration elapsed, std::string_view verb) {
   constexpr int kWidth = 30;
   std::string line;
-  if (total_bytes > 0) {
-    const double share = std::clamp(static_cast<double>(bytes) / static_cast<double>(total_bytes), 0.0, 1.0);
+  if (total > 0) {
+    const double share = std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
     const int full = static_cast<int>(share * kWidth);
     const std::string bar = std::string(full, '=') + (full < kWidth ? ">" : "");
     line = absl::StrFormat("[%-*s] %3d%%  ", kWidth, bar, static_cast<int>(share * 100));
   }
-  return absl::StrCat(line, Thousands(sent), " sent  ", Rate(sent, elapsed), "/s");
+  return absl::StrCat(line, Thousands(sent), " ", verb, "  ", Rate(sent, elapsed), "/s");
 }
 
-Progress::Progress(Output& err, int64_t total_bytes, absl::Time start)
-    : err_(err), total_bytes_(total_bytes), start_(start), on_(err.is_terminal()), next_(start) {}
+Progress::Progress(Output& err, int64_t total, absl::Time start, std::string_view verb)
+    : err_(err), total_(total), start_(start), verb_(verb), on_(err.is_terminal()), next_(start) {}
 
-void Progress::Update(int64_t sent, int64_t bytes, absl::Time now) {
+void Progress::Update(int64_t sent, int64_t done, absl::Time now) {
   if (!on_ || now < next_) return;
   next_ = now + absl::Milliseconds(100);
   drawn_ = true;
-  (void)err_.Write(absl::StrCat(kStartOfLine, ProgressLine(sent, bytes, total_bytes_, now - start_)));
+  (void)err_.Write(absl::StrCat(kStartOfLine, ProgressLine(sent, done, total_, now - start_, verb_)));
 }
 
 void Progress::Clear() {

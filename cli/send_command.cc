@@ -1,37 +1,33 @@
 #include "cli/send_command.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <cerrno>
-#include <cstring>
 #include <memory>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/command.h"
+#include "cli/input.h"
 #include "cli/json_check.h"
+#include "cli/json_line.h"
+#include "cli/ndjson_reader.h"
+#include "cli/pace.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/status_text.h"
 #include "cli/tally.h"
-#include "messaging/messaging.h"
+#include "messaging/message.h"
+#include "messaging/producer.h"
 
 namespace messaging::cli {
 namespace {
 
-// NotFound and alike: the file cannot be read.
-absl::StatusOr<Input> OpenInput(const SendFlags& flags, int standard_input, int stop_fd) {
-  if (flags.file.empty() || flags.file == "-") {
-    return Input{.source = FdSource(standard_input, stop_fd), .name = "standard input"};
-  }
-  const int fd = open(flags.file.c_str(), O_RDONLY | O_CLOEXEC);  // Open until the program ends.
-  struct stat about = {};
-  if (fd < 0 || fstat(fd, &about) != 0) return absl::NotFoundError(absl::StrCat(flags.file, ": ", strerror(errno)));
-  if (S_ISDIR(about.st_mode)) return absl::NotFoundError(absl::StrCat(flags.file, ": is a folder"));
-  return Input{.source = FdSource(fd, stop_fd), .name = flags.file, .total_bytes = about.st_size};
+// JSON as application/json or something+json.
+bool IsJson(const std::string& content_type) {
+  const std::string type = absl::AsciiStrToLower(content_type.substr(0, content_type.find(';')));
+  return absl::EndsWith(absl::StripAsciiWhitespace(type), "json");
 }
 
 // Topic, key, headers and content type: what the messages have in common.
@@ -42,31 +38,35 @@ absl::StatusOr<Message> Model(const SendFlags& flags) {
   Message model;
   model.topic = flags.topic;
   model.key = flags.key;
-  model.content_type = "application/json";
-  for (const std::string& header : flags.headers) {
-    const size_t equals = header.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return absl::InvalidArgumentError(absl::StrCat("--header: \"", header, "\" is not NAME=VALUE"));
-    }
-    model.headers.emplace_back(header.substr(0, equals), header.substr(equals + 1));
+  model.id = flags.id;
+  model.content_type = flags.content_type;
+  for (const std::string& text : flags.headers) {
+    absl::StatusOr<std::pair<std::string, std::string>> header = NameAndValue("--header", text);
+    if (!header.ok()) return header.status();
+    model.headers.push_back(*std::move(header));
   }
   return model;
 }
 
-SendOptions Options(absl::Duration deadline) {
+SendOptions Options(const SendFlags& flags) {
   SendOptions options;
-  options.deadline = deadline;
+  options.deadline = flags.deadline;
   options.wait_for_room = true;
   return options;
 }
 
-ExitCode SendOne(Message message, absl::Duration deadline, Producer& producer, Context& context) {
+ExitCode SendOne(const SendFlags& flags, Message message, Producer& producer, Context& context) {
   const std::string topic = message.topic;
-  const absl::StatusOr<Receipt> receipt = producer.Send(std::move(message), Options(deadline)).Wait();
-  if (receipt.ok()) return context.Print(absl::StrCat("sent 1 message to ", topic, ", id ", receipt->id, "\n"));
-  context.Say(absl::StrCat(IsUnknownOutcome(receipt.status()) ? "not known to be stored: " : "refused: ",
-                           Text(receipt.status())));
-  return kFailed;
+  const absl::StatusOr<Receipt> receipt = producer.Send(std::move(message), Options(flags)).Wait();
+  if (!receipt.ok()) {
+    context.Say(absl::StrCat(IsUnknownOutcome(receipt.status()) ? "not known to be stored: " : "refused: ",
+                             Text(receipt.status())));
+    return kFailed;
+  }
+  if (!flags.json) return context.Print(absl::StrCat("sent 1 message to ", topic, ", id ", receipt->id, "\n"));
+  JsonLine line;
+  line.Text("topic", topic).Text("id", receipt->id).Number("sent", 1);
+  return context.Print(std::move(line).Finish());
 }
 
 std::string Summary(const std::string& topic, const Tally::Counts& counts, int64_t malformed, absl::Duration elapsed) {
@@ -79,38 +79,106 @@ std::string Summary(const std::string& topic, const Tally::Counts& counts, int64
   return text + "\n";
 }
 
-// What was sent while reading.
-struct Sending {
-  explicit Sending(int64_t total_bytes, Output& err) : progress(err, total_bytes, absl::Now()) {}
-  const std::shared_ptr<Tally> tally = std::make_shared<Tally>();  // Shared with callbacks.
-  Progress progress;
-  const absl::Time began = absl::Now();
-  int64_t sent = 0;
-  int64_t malformed = 0;
+std::string SummaryJson(const std::string& topic, const Tally::Counts& counts, int64_t malformed,
+                        absl::Duration elapsed) {
+  JsonLine line;
+  line.Text("topic", topic).Number("sent", counts.accepted).Number("malformed", malformed);
+  line.Number("refused", counts.refused).Number("unknown", counts.unknown);
+  line.Number("milliseconds", absl::ToInt64Milliseconds(elapsed));
+  return std::move(line).Finish();
+}
+
+// Many messages that are like one.
+class Sending {
+ public:
+  Sending(const SendFlags& flags, const Message& model, const StopSignals& signals, int64_t total, Producer& producer,
+          Context& context)
+      : flags_(flags),
+        model_(model),
+        pace_(flags.rate, signals),
+        producer_(producer),
+        context_(context),
+        progress_(context.err, total, absl::Now()) {}
+
+  // Each line as a message, until the end of the input: then OK, or why reading ended before it. Cancelled: a signal.
+  absl::Status SendLines(const Input& input);
+  absl::Status SendRepeated(const std::string& payload);
+  // Waits until each is resolved, and tells what became of them. `read`: why nothing more is sent.
+  ExitCode Finish(const std::string& input, const absl::Status& read);
+
+ private:
+  // Waits for its time. False: a signal came.
+  bool Send(int64_t number, std::string payload);
+
+  const SendFlags& flags_;
+  const Message& model_;
+  const Pace pace_;
+  Producer& producer_;
+  Context& context_;
+  const std::shared_ptr<Tally> tally_ = std::make_shared<Tally>();  // Shared with callbacks.
+  Progress progress_;
+  const absl::Time began_ = absl::Now();
+  int64_t sent_ = 0;
+  int64_t malformed_ = 0;
+  int64_t done_ = 0;  // Of what the progress counts.
 };
 
-// Until the end of the input: then OK, or why reading ended before it.
-absl::Status SendAll(NdjsonReader& reader, const Input& input, const Message& model, const SendOptions& options,
-                     Producer& producer, Sending& state, Context& context) {
+bool Sending::Send(int64_t number, std::string payload) {
+  if (!pace_.Await(sent_, [this] { progress_.Update(sent_, done_, absl::Now()); })) return false;
+  Message message = model_;
+  message.payload = std::move(payload);
+  ++sent_;
+  producer_.Send(std::move(message), Options(flags_)).Then([tally = tally_, number](const absl::StatusOr<Receipt>& r) {
+    tally->Add(number, r.status());
+  });
+  if (sent_ % 64 == 0) progress_.Update(sent_, done_, absl::Now());
+  return true;
+}
+
+absl::Status Sending::SendLines(const Input& input) {
+  NdjsonReader reader(input.source, 64 << 20, IsJson(flags_.content_type));
   while (true) {
     absl::StatusOr<std::optional<NdjsonReader::Line>> line = reader.Next();
     if (!line.ok()) return line.status();
     if (!line->has_value()) return absl::OkStatus();
+    done_ = reader.bytes_read();
     const int64_t number = (*line)->number;
     if (!(*line)->status.ok()) {
-      ++state.malformed;
-      state.progress.Clear();
-      context.Say(absl::StrCat(input.name, ": line ", number, ": ", Text((*line)->status)));
-      continue;
+      ++malformed_;
+      progress_.Clear();
+      context_.Say(absl::StrCat(input.name, ": line ", number, ": ", Text((*line)->status)));
+    } else if (!Send(number, std::string((*line)->text))) {
+      return absl::CancelledError("a signal");
     }
-    Message message = model;
-    message.payload = std::string((*line)->text);
-    ++state.sent;
-    producer.Send(std::move(message), options).Then([tally = state.tally, number](const absl::StatusOr<Receipt>& r) {
-      tally->Add(number, r.status());
-    });
-    if (state.sent % 64 == 0) state.progress.Update(state.sent, reader.bytes_read(), absl::Now());
   }
+}
+
+absl::Status Sending::SendRepeated(const std::string& payload) {
+  for (done_ = 1; done_ <= flags_.repeat; ++done_) {
+    if (!Send(done_, payload)) return absl::CancelledError("a signal");
+  }
+  return absl::OkStatus();
+}
+
+ExitCode Sending::Finish(const std::string& input, const absl::Status& read) {
+  if (absl::IsCancelled(read)) {
+    progress_.Clear();
+    context_.Say("stopping: waiting for what is on its way; a second signal ends at once");
+  }
+  while (!tally_->AwaitResolved(sent_, absl::Milliseconds(100))) {
+    progress_.Update(tally_->counts().resolved(), done_, absl::Now());
+  }
+  progress_.Clear();
+  const Tally::Counts counts = tally_->counts();
+  for (const std::string& failure : tally_->Failures()) context_.Say(absl::StrCat(input, ": ", failure));
+  if (!read.ok() && !absl::IsCancelled(read)) context_.Say(absl::StrCat(input, ": ", Text(read)));
+  const absl::Duration elapsed = absl::Now() - began_;
+  const ExitCode printed = context_.Print(flags_.json ? SummaryJson(model_.topic, counts, malformed_, elapsed)
+                                                      : Summary(model_.topic, counts, malformed_, elapsed));
+  if (!read.ok()) return kFailed;
+  if (counts.accepted == 0 && counts.resolved() > 0 && malformed_ == 0) return kFailed;
+  if (malformed_ > 0 || counts.accepted < sent_) return kPartlySent;
+  return printed;
 }
 
 ExitCode Run(const SendFlags& flags, Context& context) {
@@ -121,71 +189,65 @@ ExitCode Run(const SendFlags& flags, Context& context) {
   const bool lines = flags.body.empty() || flags.body == "-";
   absl::StatusOr<Message> model = Model(flags);
   if (!model.ok()) return usage(model.status());
-  if (!lines) {
+  if (!lines && IsJson(flags.content_type)) {
     if (absl::Status json = CheckJson(flags.body); !json.ok()) return usage(json);
   }
   StopSignals signals;
-  absl::StatusOr<Input> input = Input{};
-  if (lines) input = OpenInput(flags, context.in, signals.fd());
+  absl::StatusOr<Input> input = Input{.name = "message"};
+  if (lines) input = OpenInput(flags.file, context.in, signals.fd());
   if (!input.ok()) return usage(input.status());
 
-  const absl::StatusOr<Client*> client = OpenClient(flags.connection);
-  if (!client.ok()) {
-    context.Say(Text(client.status()));
-    return ExitCodeFor(client.status());
-  }
-  Producer& producer = (*client)->producer();
-  if (lines) {
-    const ExitCode code = SendLines(*std::move(input), *model, flags.deadline, producer, context);
+  return WithClient(flags.connection, "", context, [&](Client& client) {
+    Producer& producer = client.producer();
+    if (!lines && flags.repeat == 1) {
+      model->payload = flags.body;
+      return SendOne(flags, *std::move(model), producer, context);
+    }
+    Sending sending(flags, *model, signals, lines ? input->total_bytes : flags.repeat, producer, context);
+    const absl::Status read = lines ? sending.SendLines(*input) : sending.SendRepeated(flags.body);
+    const ExitCode code = sending.Finish(input->name, read);
     return signals.number() == 0 ? code : static_cast<ExitCode>(kSignalled + signals.number());
-  }
-  model->payload = flags.body;
-  return SendOne(*std::move(model), flags.deadline, producer, context);
+  });
 }
 
 }  // namespace
 
-ExitCode SendLines(Input input, const Message& model, absl::Duration deadline, Producer& producer, Context& context) {
-  NdjsonReader reader(input.source);
-  Sending state(input.total_bytes, context.err);
-  const absl::Status read = SendAll(reader, input, model, Options(deadline), producer, state, context);
-  if (absl::IsCancelled(read)) {
-    state.progress.Clear();
-    context.Say("stopping: waiting for what is on its way; a second signal ends at once");
-  }
-  while (!state.tally->AwaitResolved(state.sent, absl::Milliseconds(100))) {
-    state.progress.Update(state.tally->counts().resolved(), reader.bytes_read(), absl::Now());
-  }
-  state.progress.Clear();
-  const Tally::Counts counts = state.tally->counts();
-  for (const std::string& failure : state.tally->Failures()) context.Say(absl::StrCat(input.name, ": ", failure));
-  if (!read.ok() && !absl::IsCancelled(read)) context.Say(absl::StrCat(input.name, ": ", Text(read)));
-  const ExitCode printed = context.Print(Summary(model.topic, counts, state.malformed, absl::Now() - state.began));
-  if (!read.ok()) return kFailed;
-  if (counts.accepted == 0 && counts.resolved() > 0 && state.malformed == 0) return kFailed;
-  if (state.malformed > 0 || counts.accepted < state.sent) return kPartlySent;
-  return printed;
-}
-
 void AddSendCommand(CLI::App& app, Action& chosen) {
-  CLI::App* command = app.add_subcommand("send", "Sends JSON to a topic: one message, or one for each line");
+  CLI::App* command = app.add_subcommand("send", "Sends to a topic: one message, or one for each line of JSON");
   auto flags = std::make_shared<SendFlags>();
   command->add_option("topic", flags->topic, "Where to")->required()->type_name("TOPIC");
-  CLI::Option* body = command->add_option("json", flags->body, "The message; - for lines of JSON from standard input");
+  CLI::Option* body = command->add_option("message", flags->body, "The message; - for lines from standard input");
   body->type_name("JSON");
-  CLI::Option* file = command->add_option("--file", flags->file, "Lines of JSON from this file, a message each");
+  CLI::Option* file = command->add_option("--file", flags->file, "Lines from this file, a message each");
   file->type_name("FILE")->excludes(body);
   command->add_option("--key", flags->key, "Key of the messages: those of one key stay in order")->type_name("KEY");
-  command->add_option("--header", flags->headers, "A header of the messages; may be repeated")
-      ->type_name("NAME=VALUE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddRepeated(*command, "--header", flags->headers, "A header of the messages")->type_name("NAME=VALUE");
+  CLI::Option* id = command->add_option("--id", flags->id, "Id of the message, else a random one");
+  id->type_name("ID");
+  command
+      ->add_option("--content-type", flags->content_type, "What the messages hold; JSON is checked, else they are text")
+      ->type_name("TYPE")
+      ->capture_default_str();
+  command->add_option("--rate", flags->rate, "So many a second at most; 0: as fast as it goes")
+      ->check(CLI::Range(0.0, 1e9))
+      ->type_name("N")
+      ->capture_default_str();
+  CLI::Option* repeat = command->add_option("--repeat", flags->repeat, "Send the message so many times");
+  repeat->check(CLI::Range(int64_t{1}, int64_t{1} << 40))->type_name("N")->capture_default_str();
   AddDuration(*command, "--deadline", flags->deadline, "How long a message may take to be accepted");
+  AddJson(*command, flags->json);
   AddConnectionFlags(*command, flags->connection);
-  command->callback([&chosen, flags, body, file] {
+  AddExamples(*command,
+              {"send orders.created '{\"order_id\": 7}' --key 7 --header source=shop",
+               "send orders.created --file orders.ndjson --rate 100", "send pings '{}' --repeat 1000 --rate 50",
+               "send notes 'plain text' --content-type text/plain"});
+  command->callback([&chosen, flags, body, file, id, repeat] {
     if (body->count() + file->count() == 0) {
       throw CLI::RequiredError("JSON, --file FILE, or - for standard input: what to send");
     }
+    const bool lines = flags->body.empty() || flags->body == "-";
+    if (lines && repeat->count() > 0) throw CLI::ValidationError("--repeat", "is for a message on the command line");
+    if ((lines || flags->repeat > 1) && id->count() > 0) throw CLI::ValidationError("--id", "is for one message");
     chosen = [flags](Context& context) { return Run(*flags, context); };
   });
 }

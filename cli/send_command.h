@@ -1,7 +1,8 @@
-// `core send TOPIC [JSON | --file F | -]`.
+// `core send TOPIC [MESSAGE | --file F | -]`.
 #ifndef CLI_SEND_COMMAND_H_
 #define CLI_SEND_COMMAND_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,9 +10,6 @@
 #include "absl/time/time.h"
 #include "cli/connection.h"
 #include "cli/context.h"
-#include "cli/ndjson_reader.h"
-#include "messaging/message.h"
-#include "messaging/producer.h"
 
 namespace CLI {
 class App;
@@ -22,25 +20,19 @@ namespace messaging::cli {
 struct SendFlags {
   ConnectionFlags connection;
   std::string topic;
-  std::string body;  // JSON, or "-" for standard input, or empty for `file`.
+  std::string body;  // The message, or "-" for standard input, or empty for `file`.
   std::string file;
   std::optional<std::string> key;
   std::vector<std::string> headers;  // NAME=VALUE
+  std::string id;
+  std::string content_type = "application/json";
   absl::Duration deadline = absl::Seconds(120);
+  double rate = 0;     // A second, at most; 0: as fast as it goes.
+  int64_t repeat = 1;  // Of a message on the command line.
+  bool json = false;
 };
 
 void AddSendCommand(CLI::App& app, Action& chosen);
-
-// Where the lines come from.
-struct Input {
-  ByteSource source;
-  std::string name;         // "orders.ndjson", "standard input": for messages.
-  int64_t total_bytes = 0;  // 0: not known.
-};
-
-// Sends each line that is JSON as a message of its own, like `model`, as fast as the producer takes them; names on
-// `context.err` each line that is malformed, and those refused. Returns when each send is resolved.
-ExitCode SendLines(Input input, const Message& model, absl::Duration deadline, Producer& producer, Context& context);
 
 }  // namespace messaging::cli
 

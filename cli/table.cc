@@ -1,12 +1,12 @@
 #include "cli/table.h"
 
 #include <algorithm>
-#include <cstddef>
 
 #include "cli/text.h"
 
 namespace messaging::cli {
-std::string Table(const std::vector<std::vector<std::string>>& rows) {
+
+std::string Table(const std::vector<std::vector<std::string>>& rows, const Paint& paint) {
   std::vector<std::vector<std::string>> cells;
   std::vector<size_t> widths;
   for (const auto& row : rows) {
@@ -18,12 +18,17 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
     }
   }
   std::string text;
-  for (const auto& row : cells) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      text += row[i];
-      if (i + 1 < row.size()) text.append(widths[i] - Width(row[i]) + 2, ' ');
+  for (size_t r = 0; r < cells.size(); ++r) {
+    size_t blanks = 0;  // Owed before the next cell that is not empty.
+    for (size_t i = 0; i < cells[r].size(); ++i) {
+      const std::string& cell = cells[r][i];
+      if (!cell.empty()) {
+        text.append(blanks, ' ');
+        text += paint ? paint(r, i, cell) : cell;
+        blanks = 0;
+      }
+      blanks += widths[i] - Width(cell) + 2;
     }
-    text.erase(text.find_last_not_of(' ') + 1);
     text += '\n';
   }
   return text;

@@ -236,6 +236,30 @@ absl::Status RedisAdmin::Declare(const TopicDeclaration& declaration) {
   return absl::OkStatus();
 }
 
+absl::Status RedisAdmin::Remove(const std::string& topic) {
+  absl::StatusOr<std::unique_ptr<Connection>> connection = connect_();
+  if (!connection.ok()) return connection.status();
+  const auto found = FindTopics(**connection, options_, topic);
+  if (!found.ok()) return found.status();
+  for (const auto& [name, partitions] : *found) {
+    std::vector<std::string> streams = {name};  // With partitions there are keys of the whole topic, too.
+    for (const int partition : partitions) {
+      if (partition >= 0) streams.push_back(StreamKey(name, partition));
+    }
+    for (const std::string& stream : streams) {
+      // What groups keep beside the stream first: it is found by its stream, should this end in the middle.
+      absl::StatusOr<std::vector<std::string>> keys =
+          ScanKeys(**connection, options_, absl::StrCat("{", Literally(stream), "}:", kReservedTopicPrefix, "*"));
+      if (!keys.ok()) return keys.status();
+      keys->push_back(stream);
+      for (const std::string& key : *keys) {
+        if (absl::Status status = Ask(**connection, options_, {"DEL", key}).status(); !status.ok()) return status;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<GroupLag>> RedisAdmin::Lag(const std::string& topic, const std::string& group) {
   absl::StatusOr<std::unique_ptr<Connection>> connection = connect_();
   if (!connection.ok()) return connection.status();

@@ -51,11 +51,17 @@ absl::StatusOr<ReplyPtr> Ask(Connection& connection, const RedisOptions& options
 
 absl::StatusOr<std::vector<std::string>> ScanStreams(Connection& connection, const RedisOptions& options,
                                                      std::string_view pattern) {
+  return ScanKeys(connection, options, pattern, {"TYPE", "stream"});
+}
+
+absl::StatusOr<std::vector<std::string>> ScanKeys(Connection& connection, const RedisOptions& options,
+                                                  std::string_view pattern, const std::vector<std::string_view>& more) {
   std::vector<std::string> keys;
   std::string cursor = "0";
   do {
-    absl::StatusOr<ReplyPtr> reply =
-        Ask(connection, options, {"SCAN", cursor, "MATCH", pattern, "COUNT", "1000", "TYPE", "stream"});
+    std::vector<std::string_view> command = {"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"};
+    command.insert(command.end(), more.begin(), more.end());
+    absl::StatusOr<ReplyPtr> reply = Ask(connection, options, command);
     if (!reply.ok()) return reply.status();
     cursor = View(*(*reply)->element[0]);
     const redisReply& found = *(*reply)->element[1];

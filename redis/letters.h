@@ -23,6 +23,10 @@ absl::StatusOr<ReplyPtr> Ask(Connection& connection, const RedisOptions& options
 // All keys of streams that match, sorted.
 absl::StatusOr<std::vector<std::string>> ScanStreams(Connection& connection, const RedisOptions& options,
                                                      std::string_view pattern);
+// All keys that match, with `more` of SCAN's arguments.
+absl::StatusOr<std::vector<std::string>> ScanKeys(Connection& connection, const RedisOptions& options,
+                                                  std::string_view pattern,
+                                                  const std::vector<std::string_view>& more = {});
 
 class Letters : public DeadLetters {
  public:

@@ -36,6 +36,7 @@ absl::Status SqliteAdmin::Declare(const TopicDeclaration& declaration) {
       [declaration](Store& store) {
         absl::StatusOr<int64_t> topic = store.Topic(declaration.topic);
         if (!topic.ok()) return topic.status();
+        if (absl::Status listed = store.ListAgain(*topic); !listed.ok()) return listed;
         for (const std::string& name : declaration.groups) {
           absl::StatusOr<int64_t> group = store.Group(name);
           if (!group.ok()) return group.status();
@@ -44,6 +45,10 @@ absl::Status SqliteAdmin::Declare(const TopicDeclaration& declaration) {
         return absl::OkStatus();
       },
       absl::Now() + kLimit);
+}
+
+absl::Status SqliteAdmin::Remove(const std::string& topic) {
+  return loop_->Run([topic](Store& store) { return store.RemoveTopic(topic); }, absl::Now() + kLimit);
 }
 
 absl::StatusOr<std::vector<GroupLag>> SqliteAdmin::Lag(const std::string& topic, const std::string& group) {

@@ -84,6 +84,9 @@ class Store {
 
   // For people (store_admin.cc). Need no transaction.
   absl::StatusOr<std::vector<TopicInfo>> ListTopics(const std::string& topic);
+  // Empties it and takes it out of the list until it is used again. In a transaction.
+  absl::Status RemoveTopic(const std::string& topic);
+  absl::Status ListAgain(int64_t topic);  // Though it is empty. In a transaction.
   // `lives`: whether a member's process does.
   absl::StatusOr<std::vector<GroupLag>> Lags(const std::string& topic, const std::string& group, absl::Time now,
                                              const std::function<bool(int64_t member)>& lives);
@@ -93,6 +96,7 @@ class Store {
   absl::StatusOr<int64_t> Show(const std::string& topic, int64_t from, const std::function<bool(const Record&)>& visit);
 
  private:
+  absl::StatusOr<bool> HasRemoved();  // Whether a topic ever was.
   explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   // Prepared once. `sql`: a literal.
   absl::StatusOr<Statement*> Prepared(const char* sql);

@@ -29,11 +29,54 @@ absl::Status ForEach(absl::StatusOr<Statement> rows, const std::function<bool(St
 
 }  // namespace
 
+// A topic keeps its number for good, as every process remembers those that it uses: a removed one is emptied and noted
+// in a table that the first removal makes, and listed again once there is something of it.
+absl::Status Store::RemoveTopic(const std::string& topic) {
+  int64_t id = 0;
+  {
+    absl::StatusOr<Statement> row = database_->Prepare("SELECT id FROM topics WHERE name = CAST(? AS TEXT)");
+    if (!row.ok()) return row.status();
+    row->Bind(1, topic);
+    absl::StatusOr<bool> found = row->Step();
+    if (!found.ok()) return found.status();
+    if (!*found) return absl::OkStatus();
+    id = row->Int(0);
+  }
+  absl::Status status = database_->Execute("CREATE TABLE IF NOT EXISTS removed(topic INTEGER PRIMARY KEY)");
+  // Retries and replays of its messages lie under its number's negative.
+  for (const std::string& sql :
+       {absl::StrCat("DELETE FROM messages WHERE topic IN (", id, ", ", -id, ")"),
+        absl::StrCat("DELETE FROM work WHERE topic = ", id), absl::StrCat("DELETE FROM dead WHERE topic = ", id),
+        absl::StrCat("DELETE FROM cursors WHERE topic = ", id),
+        absl::StrCat("INSERT OR IGNORE INTO removed VALUES(", id, ")")}) {
+    if (status.ok()) status = database_->Execute(sql.c_str());
+  }
+  return status;
+}
+
+absl::StatusOr<bool> Store::HasRemoved() {
+  absl::StatusOr<Statement> table = database_->Prepare("SELECT 1 FROM sqlite_schema WHERE name = 'removed'");
+  if (!table.ok()) return table.status();
+  return table->Step();
+}
+
+absl::Status Store::ListAgain(int64_t topic) {
+  const absl::StatusOr<bool> removed = HasRemoved();
+  if (!removed.ok() || !*removed) return removed.status();
+  return database_->Execute(absl::StrCat("DELETE FROM removed WHERE topic = ", topic).c_str());
+}
+
 absl::StatusOr<std::vector<TopicInfo>> Store::ListTopics(const std::string& topic) {
   std::vector<TopicInfo> topics;
-  absl::StatusOr<Statement> rows = database_->Prepare(
-      absl::StrCat("SELECT t.name, (SELECT count(*) FROM messages m WHERE m.topic = t.id) FROM topics t",
-                   Where(topic, ""), " ORDER BY t.name"));
+  const absl::StatusOr<bool> removed = HasRemoved();
+  if (!removed.ok()) return removed.status();
+  absl::StatusOr<Statement> rows = database_->Prepare(absl::StrCat(
+      "SELECT t.name, (SELECT count(*) FROM messages m WHERE m.topic = t.id) FROM topics t", Where(topic, ""),
+      *removed ? " AND (t.id NOT IN (SELECT topic FROM removed)"
+                 " OR EXISTS (SELECT 1 FROM messages m WHERE m.topic = t.id)"
+                 " OR EXISTS (SELECT 1 FROM cursors c WHERE c.topic = t.id))"
+               : "",
+      " ORDER BY t.name"));
   if (!rows.ok()) return rows.status();
   BindNames(*rows, topic, "");
   absl::Status status = ForEach(*std::move(rows), [&](Statement& row) {

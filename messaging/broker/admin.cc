@@ -23,6 +23,8 @@ absl::Status Admin::Declare(const TopicDeclaration&) {
   return absl::UnimplementedError("this broker cannot declare topics");
 }
 
+absl::Status Admin::Remove(const std::string&) { return absl::UnimplementedError("this broker cannot delete topics"); }
+
 absl::StatusOr<std::vector<GroupLag>> Admin::Lag(const std::string&, const std::string&) { return Cannot("its lag"); }
 
 absl::StatusOr<std::vector<Finding>> Admin::Check(const std::string&, const std::vector<TopicPlan>&) {

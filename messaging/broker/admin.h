@@ -83,6 +83,9 @@ class Admin {
   // Makes a topic and its groups, or confirms that they are there as declared: AlreadyExists, with the difference,
   // when they are there otherwise.
   virtual absl::Status Declare(const TopicDeclaration& declaration);
+  // Deletes a topic with all that is in it, and what its groups have of it: positions, retries, dead letters. OK also
+  // when there is none. A consumer that still runs may make it again.
+  virtual absl::Status Remove(const std::string& topic);
   // By topic, group and partition. `group` and `topic` empty: all.
   virtual absl::StatusOr<std::vector<GroupLag>> Lag(const std::string& topic, const std::string& group);
   // Looks at server, rights, topology and durability, and at what handlers that consume `topics` as `group` need (both

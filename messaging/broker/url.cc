@@ -129,11 +129,6 @@ std::string Encode(std::string_view text, std::string_view also_plain) {
   return encoded;
 }
 
-bool IsSecret(std::string_view name) {
-  const std::string lower = absl::AsciiStrToLower(name);
-  return absl::StrContains(lower, "pass") || absl::StrContains(lower, "secret") || absl::StrContains(lower, "token");
-}
-
 std::string HostText(const Url::Host& host) {
   const std::string name =
       absl::StrContains(host.name, ':') ? absl::StrCat("[", host.name, "]") : Encode(host.name, "");
@@ -141,6 +136,11 @@ std::string HostText(const Url::Host& host) {
 }
 
 }  // namespace
+
+bool IsSecretName(std::string_view name) {
+  const std::string lower = absl::AsciiStrToLower(name);
+  return absl::StrContains(lower, "pass") || absl::StrContains(lower, "secret") || absl::StrContains(lower, "token");
+}
 
 absl::StatusOr<Url> Url::Parse(std::string_view text) {
   Url url;
@@ -195,7 +195,8 @@ std::string Url::Redacted() const {
   text += Encode(path, "/:@,");
   for (size_t i = 0; i < query.size(); ++i) {
     const auto& [name, value] = query[i];
-    absl::StrAppend(&text, i == 0 ? "?" : "&", Encode(name, ""), "=", IsSecret(name) ? "***" : Encode(value, "/:,"));
+    absl::StrAppend(&text, i == 0 ? "?" : "&", Encode(name, ""), "=",
+                    IsSecretName(name) ? "***" : Encode(value, "/:,"));
   }
   return text;
 }

@@ -42,6 +42,9 @@ struct Url {
   std::string Redacted() const;
 };
 
+// Whether what has such a name is not to be shown: it holds pass, secret or token.
+bool IsSecretName(std::string_view name);
+
 }  // namespace messaging
 
 #endif  // MESSAGING_BROKER_URL_H_

@@ -269,6 +269,33 @@ void DeadLettersComeBackFromAnExport(Bench& bench) {
   EXPECT_EQ(journal.all()[2].headers, before[0].message.headers);
 }
 
+void ARemovedTopicIsGone(Bench& bench) {
+  Journal journal;
+  const HandlerOptions both = {.topics = {bench.Topic(), bench.Topic("other")}, .max_retries = 0};
+  auto client = bench.Consume({Recording("h", journal, both, FailTimes(9))});
+  bench.SendMany(*client, bench.Topic(), 3);
+  bench.Send(*client, bench.Topic("other"), "m");
+  ASSERT_TRUE(journal.Await(4));
+  bench.AwaitDeadLetters(*client, 4);
+  ASSERT_TRUE(client->Stop().ok());
+  Admin& admin = client->broker().admin();
+  const absl::Status removed = admin.Remove(bench.Topic());
+  if (absl::IsUnimplemented(removed)) return;
+  ASSERT_EQ(removed, absl::OkStatus());
+  const auto none = admin.Topics(bench.Topic());
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_TRUE(none->empty());
+  EXPECT_EQ(bench.AwaitDeadLetters(*client, 1).size(), 1u) << "the other topic's";
+  EXPECT_EQ(admin.Topics(bench.Topic("other"))->size(), 1u);
+  EXPECT_EQ(admin.Remove(bench.Topic()), absl::OkStatus()) << "once more";
+  // The same client, which knew it, makes it again.
+  bench.Send(*client, bench.Topic(), "new");
+  auto again = bench.Consume({Recording("h", journal, both)});
+  ASSERT_TRUE(journal.Await(5));
+  EXPECT_EQ(journal.all()[4].payload, "new");
+  EXPECT_EQ(admin.Topics(bench.Topic())->size(), 1u);
+}
+
 }  // namespace
 
 std::vector<Case> AdminCases() {
@@ -276,6 +303,7 @@ std::vector<Case> AdminCases() {
       {"LagCountsWhatIsWhere", LagCountsWhatIsWhere, {Need::kAdmin}},
       {"TopicsAreListed", TopicsAreListed, {Need::kAdmin}},
       {"ADeclaredGroupGetsWhatIsSentBeforeItConsumes", ADeclaredGroupGetsWhatIsSentBeforeItConsumes, {Need::kAdmin}},
+      {"ARemovedTopicIsGone", ARemovedTopicIsGone, {Need::kAdmin}},
       {"TailShowsWhatWasSent", TailShowsWhatWasSent, {Need::kAdmin, Need::kKeepsMessages}},
       {"TailFollows", TailFollows, {Need::kAdmin}},
       {"CheckFindsNothingWrong", CheckFindsNothingWrong, {Need::kAdmin}},

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""broker_test.py CORE SERVE BROKER: what the person on call does, over a real server; nothing in it knows which."""
+import json
+import subprocess
+import sys
+import os
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from core_process import CoreTest  # noqa: E402
+
+SERVE, BROKER = sys.argv[2:4]
+
+
+class OverAServer(CoreTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = subprocess.Popen([SERVE, BROKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        cls.server_url = cls.server.stdout.readline().strip()
+        assert cls.server_url, f"{BROKER} did not start"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.communicate(timeout=60)
+
+    def setUp(self):
+        super().setUp()
+        self.environment["MESSAGING_URL"] = self.server_url
+
+    def ask(self, *arguments, code=0, **options):
+        done = self.run_core(*arguments, **options)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout
+
+    def lines(self, *arguments):
+        return [json.loads(line) for line in self.ask(*arguments).splitlines()]
+
+    def test_a_failing_command_is_found_mended_and_its_messages_replayed(self):
+        topic, group = "payments", "billing"
+        self.ask("topics", "declare", topic, "--group", group)
+        for n in range(4):
+            self.ask("send", topic, json.dumps({"n": n}), "--key", str(n), "--header", "source=shop", "--id", f"id-{n}")
+        fails = ("consumer", "--topic", topic, "--group", group, "--max-messages", "4", "--max-retries", "1", "--retry-delay", "50ms",
+                 "--exec", "sh", "-c", "read line; case $line in *2*) exit 65;; *3*) echo no gateway >&2; exit 1;; esac")
+        self.ask(*fails)
+        lag = [line for line in self.lines("lag", "--topic", topic, "--json") if line["group"] == group]
+        self.assertEqual(sum(line.get("dead", 0) for line in lag), 2, lag)
+        self.assertEqual(sum(line["waiting"] for line in lag), 0, lag)
+        dead = {line["payload"]["n"]: line for line in self.lines("deadletters", "list", "--group", group, "--json")}
+        self.assertEqual({n: line["attempts"] for n, line in dead.items()}, {2: 1, 3: 2})
+        self.assertIn("exit code 1: no gateway", dead[3]["reason"])
+        # Out, away, and back again, to the byte.
+        exported = self.ask("deadletters", "export", "--group", group)
+        self.ask("deadletters", "purge", "--group", group, "--yes")
+        self.ask("deadletters", "import", "-", text=exported)
+
+        def without_times(text):  # A server may round them.
+            keep = ("group", "handler", "attempts", "code", "error", "topic", "key", "message_id", "headers", "payload_text")
+            return sorted(json.dumps([line.get(k) for k in keep]) for line in map(json.loads, text.splitlines()))
+        again = self.ask("deadletters", "export", "--group", group)
+        self.assertEqual(without_times(again), without_times(exported))
+        self.assertEqual(len(self.ask("deadletters", "replay", "--where", "payload.n=3", "--dry-run").splitlines()), 2)
+        self.assertEqual(self.ask("deadletters", "replay", "--where", "payload.n=3", "--rate", "10", "--json"), '{"replayed":1}\n')
+        out = self.ask("consumer", "--topic", topic, "--group", group, "--max-messages", "1", "--exec", "sh", "-c",
+                       "cat; echo \" $MESSAGE_KEY $MESSAGE_ID $MESSAGE_HEADER_SOURCE $MESSAGE_ATTEMPT\"")
+        self.assertEqual(out, '{"n": 3} 3 id-3 shop 1\n')
+        self.assertEqual([line["payload"]["n"] for line in self.lines("deadletters", "list", "--group", group, "--json")], [2])
+
+    def test_topics_check_and_tail(self):
+        topic = "orders"
+        self.ask("topics", "declare", topic, "--group", "search")
+        for n in range(5):
+            self.ask("send", topic, json.dumps({"n": n}))
+        self.assertIn(topic, [line["topic"] for line in self.lines("topics", "list", "--json")])
+        self.assertIn("search", self.ask("topics", "describe", topic))
+        self.assertNotIn("error", self.ask("check", "--topic", topic, "--group", "search").split("\n")[0])
+        shown = self.lines("tail", topic, "--last", "100", "--no-follow", "--json", "--where", "payload.n!=0")
+        self.assertEqual(sorted(line["payload"]["n"] for line in shown), [1, 2, 3, 4])
+        self.ask("topics", "delete", topic, "--yes")
+        self.assertNotIn(topic, [line["topic"] for line in self.lines("topics", "list", "--json")])
+
+    def test_bench_cleans_up(self):
+        (line,) = self.lines("bench", "--messages", "300", "--json")
+        self.assertEqual((line["broker"], line["handled"]), (BROKER, 300))
+        self.assertFalse([line for line in self.lines("topics", "list", "--json") if line["topic"].startswith("core-bench")])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
