@@ -68,11 +68,13 @@ absl::Status Take(const CLI::ConfigItem& item, const CLI::App& root, Config& con
       return Wrong(config.path, section, item.name, "a quote does not end; write %23 for a # in a URL");
     }
   }
-  const bool native = section == std::vector<std::string>{"native"};
+  const bool native = !section.empty() && section[0] == "native";
   if (section.empty() || native) {
     if (item.inputs.size() != 1) return Wrong(config.path, section, item.name, "is one value; put it in quotes");
-    if (native) {
-      config.native[item.name] = item.inputs[0];
+    if (native) {  // A dot in a name is a section to the parser.
+      std::vector<std::string> name(section.begin() + 1, section.end());
+      name.push_back(item.name);
+      config.native[absl::StrJoin(name, ".")] = item.inputs[0];
       return absl::OkStatus();
     }
     for (const auto& [name, to] :

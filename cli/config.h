@@ -1,11 +1,14 @@
 // The configuration file: the plain part of TOML, read by CLI11.
 //
-//   url = "redis://orders@redis1:6379/0"     # as MESSAGING_URL; broker and group alike
-//   [consumer]                               # a command's flags, for when they are not given
+//   # as MESSAGING_URL; broker and group alike
+//   url = "redis://orders@redis1:6379/0"
+//   # a command's flags, for when they are not given
+//   [consumer]
 //   concurrency = 16
 //   [deadletters.replay]
 //   rate = 50
-//   [native]                                 # settings by the broker's own names
+//   # settings by the broker's own names
+//   [native]
 //   retention = "24h"
 #ifndef CLI_CONFIG_H_
 #define CLI_CONFIG_H_

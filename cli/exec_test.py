@@ -88,8 +88,16 @@ class Exec(CoreTest):
         pid = int(consumer.stdout.readline())
         consumer.kill()
         consumer.wait(LIMIT)
-        while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z":
+        while self.runs(pid):
             time.sleep(0.01)
+
+    @staticmethod
+    def runs(pid):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                return f.read().split()[2] != "Z"
+        except OSError:
+            return False
 
     def test_keys_keep_their_order(self):
         self.send("t", *(str(n) for n in range(6)))
@@ -163,8 +171,8 @@ class Exec(CoreTest):
         self.assertEqual(exported.returncode, 0)
         self.assertIn("3 dead letters exported", exported.stderr)
         lines = [json.loads(line) for line in exported.stdout.splitlines()]
-        self.assertEqual(base64.b64decode(lines[2]["payload_base64"]), b"\xff\xfe")
-        self.assertEqual(lines[1]["payload_text"], '{"n":   2}')
+        self.assertEqual([base64.b64decode(line["payload_base64"]) for line in lines if "payload_base64" in line], [b"\xff\xfe"])
+        self.assertIn('{"n":   2}', [line.get("payload_text") for line in lines])
         self.run_core("deadletters", "purge", "--all", "--yes")
         done = self.run_core("deadletters", "import", "-", text=exported.stdout + '{"group": "g"}\nnothing\n')
         self.assertEqual(done.returncode, 4)
@@ -188,7 +196,7 @@ class Exec(CoreTest):
         self.assertGreaterEqual(time.monotonic() - began, 0.5)
         self.assertEqual(len(self.dead()), 4)
         done = self.exec("--concurrency", "1", "--exec", "sh", "-c", "cat; echo", count=4)
-        self.assertEqual([json.loads(line)["n"] for line in done.stdout.splitlines()], [1, 3, 5, 7])
+        self.assertEqual(sorted(json.loads(line)["n"] for line in done.stdout.splitlines()), [1, 3, 5, 7])
         done = self.run_core("deadletters", "purge", "--where", "payload.n!=0", "--yes")
         self.assertEqual(done.stdout, "3 dead letters deleted\n")
         self.check_refused(self.run_core("deadletters", "replay", "--where", "colour=red"), 2, "handler, group, topic")

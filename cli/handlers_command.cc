@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "cli/command.h"
 #include "cli/json_line.h"
 #include "cli/table.h"
 
@@ -93,7 +94,8 @@ std::string HandlersJson(std::vector<Handler> handlers) {
 void AddHandlersCommand(CLI::App& app, Action& chosen) {
   CLI::App* command = app.add_subcommand("handlers", "Lists the handlers linked into this program");
   auto json = std::make_shared<bool>(false);
-  command->add_flag("--json", *json, "One JSON object a line");
+  AddJson(*command, *json);
+  AddExamples(*command, {"handlers", "handlers --json"});
   command->callback([&chosen, json] { chosen = [json](Context& context) { return Run(*json, context); }; });
 }
 

@@ -11,10 +11,10 @@
 
 namespace messaging::cli {
 
-// Runs one command (docs/cli.md has them) over the default client, and shuts that down. The exit code; what they mean is
-// in exit_codes.h and under --help. Once in a process, on the main thread. Ignores SIGPIPE, wipes URLs with passwords
-// from `argv`, starts glog to standard error unless that was done, and sends the library's log there. Does not return when a handler does
-// not: the process ends with that exit code.
+// Runs one command (docs/cli.md has them) over the default client, and shuts that down. The exit code; what they mean
+// is in exit_codes.h and under --help. Once in a process, on the main thread. Ignores SIGPIPE, wipes URLs with
+// passwords from `argv`, starts glog to standard error unless that was done, and sends the library's log there. Does
+// not return when a handler does not: the process ends with that exit code.
 int Main(int argc, char** argv);
 
 }  // namespace messaging::cli

@@ -70,7 +70,7 @@ std::string Escaped(std::string_view text) {
 
 std::string ManPage(const std::string& program, const std::string& version, const CommandInfo& root) {
   std::string text = absl::StrCat(
-      ".TH ", absl::AsciiStrToUpper(program), " 1 2026\\-11\\-25 \"core messaging ", version, "\"\n.SH NAME\n",
+      ".TH ", absl::AsciiStrToUpper(program), " 1 2026-11-25 \"core messaging ", version, "\"\n.SH NAME\n",
       Roff(program), " \\- ", Roff("asynchronous messaging over Kafka, RabbitMQ, Redis or SQLite"),
       "\n.SH SYNOPSIS\n.B ", Roff(program), "\n.I COMMAND\n[ARGUMENT ...] [FLAG ...]\n", ".SH DESCRIPTION\n",
       RoffText("Runs a service's message handlers, and shows and mends what its broker holds. A program "
