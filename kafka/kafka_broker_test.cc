@@ -1,7 +1,12 @@
 // The driver against real clusters: what the conformance suite does not know of Kafka.
 #include "kafka/kafka_broker.h"
 
+#include <librdkafka/rdkafka.h>
+
+#include <cstring>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -128,6 +133,83 @@ TEST(KafkaProducerTest, ABrokenSequenceIsBegunAnewAndNothingIsLost) {
     EXPECT_EQ(payload, absl::StrCat(++last_new));
   }
   EXPECT_EQ(seen.size(), 2'000u);
+}
+
+// A member of group "g" of a topic.
+struct Joined {
+  FakeSink sink;
+  std::shared_ptr<Subscription> subscription;
+  absl::Status started;
+
+  Joined(Broker& broker, const std::string& topic, StartAt start_at = StartAt::kBeginning) {
+    auto made =
+        broker.Subscribe({.group = "g", .topics = {{.topic = topic, .handlers = {"h"}}}, .start_at = start_at}, &sink);
+    EXPECT_TRUE(made.ok());
+    subscription = *made;
+    started = subscription->Start();
+  }
+  ~Joined() {
+    for (Delivery& delivery : sink.TakeAll()) delivery = Delivery();
+    (void)subscription->Close(absl::Now() + kLimit);
+  }
+  void AckAll() {
+    std::vector<Settlement> batch;
+    for (Delivery& delivery : sink.TakeAll()) batch.push_back(std::move(delivery).Ack());
+    subscription->Settle(std::move(batch));
+  }
+};
+
+TEST(KafkaConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
+  const auto broker = Connect({{"topic.metadata.refresh.interval.ms", "500"}}, {{"grows", {.partitions = 1}}});
+  Joined joined(*broker, "grows", StartAt::kNow);
+  ASSERT_TRUE(joined.started.ok()) << joined.started;
+  {
+    const auto handle = kafka::MakeHandle(RD_KAFKA_PRODUCER, *Options(), {}, 0);
+    char why[256];
+    rd_kafka_NewPartitions_t* more = rd_kafka_NewPartitions_new("grows", 3, why, sizeof(why));
+    const auto added = kafka::AskAdmin(handle->get(), *Options(), RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, kLimit,
+                                       [&](rd_kafka_AdminOptions_t* request, rd_kafka_queue_t* answers) {
+                                         rd_kafka_CreatePartitions(handle->get(), &more, 1, request, answers);
+                                       });
+    rd_kafka_NewPartitions_destroy(more);
+    ASSERT_TRUE(added.ok()) << added.status();
+  }
+  const auto sender = Connect();
+  for (int i = 0; i < 60; ++i) {
+    const OutgoingPtr message = NewMessage("grows", absl::StrCat(i), absl::StrCat(i));
+    sender->Publish(message);
+    ASSERT_TRUE(message->WaitUntil(message->deadline()));
+  }
+  EXPECT_TRUE(joined.sink.WaitForDeliveries(60, kLimit)) << joined.sink.payloads().size();
+}
+
+TEST(KafkaConsumerTest, AbortedTransactionsOfOthersAreNotSeen) {
+  const auto broker = Connect({{"create_topics", "true"}});
+  Joined joined(*broker, "transactions");
+  ASSERT_TRUE(joined.started.ok()) << joined.started;
+  {
+    const auto other = kafka::MakeHandle(RD_KAFKA_PRODUCER, *Options(), {{"transactional.id", "other"}}, 0);
+    ASSERT_TRUE(other.ok()) << other.status();
+    const auto check = [](rd_kafka_error_t* error) {
+      EXPECT_EQ(error, nullptr) << rd_kafka_error_string(error);
+      if (error != nullptr) rd_kafka_error_destroy(error);
+    };
+    check(rd_kafka_init_transactions(other->get(), 30'000));
+    for (const char* payload : {"aborted", "committed"}) {
+      check(rd_kafka_begin_transaction(other->get()));
+      for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(rd_kafka_producev(other->get(), RD_KAFKA_V_TOPIC("transactions"), RD_KAFKA_V_PARTITION(0),
+                                    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                    RD_KAFKA_V_VALUE(const_cast<char*>(payload), strlen(payload)), RD_KAFKA_V_END),
+                  RD_KAFKA_RESP_ERR_NO_ERROR);
+      }
+      rd_kafka_flush(other->get(), 10'000);
+      check(*payload == 'a' ? rd_kafka_abort_transaction(other->get(), 30'000)
+                            : rd_kafka_commit_transaction(other->get(), 30'000));
+    }
+  }
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(3, kLimit));
+  for (const std::string& payload : joined.sink.payloads()) EXPECT_EQ(payload, "committed");
 }
 
 TEST(KafkaTopicsTest, AMissingTopicIsAnErrorWithItsCure) {
