@@ -196,6 +196,7 @@ void Member::Apply(Settlement& settlement, absl::Time now) {
   auto& rec = *static_cast<Rec*>(settlement.delivery.record());
   if (!rec.claimed) {  // After a crash, or Close: it is others' by now.
     settlement.status = absl::CancelledError("the message was taken over by other members of its group");
+    if (settlement.verdict == Settlement::Verdict::kBegin) return;  // Others may be reading it.
     settlement.delivery.Take();
     (void)Vacate(rec);  // Settle's caller keeps us.
     return;

@@ -77,7 +77,7 @@ void Member::Settle(std::vector<Settlement> batch) {
   if (batch.empty()) return loop_->Notify();
   for (Settlement& settlement : batch) {  // Too late: what it held went back when it left.
     settlement.status = absl::CancelledError("the subscription is closed");
-    Drop(settlement.delivery.Take());
+    if (settlement.verdict != Settlement::Verdict::kBegin) Drop(settlement.delivery.Take());
   }
   sink_->Settled(std::move(batch));
 }
@@ -272,9 +272,9 @@ void Member::Lost(const absl::Status& why) {
 void Member::Answer(std::vector<Settlement> settlements, const absl::Status& status) {
   for (Settlement& settlement : settlements) {
     settlement.status = status;
-    const bool out = (status.ok() && settlement.verdict != Settlement::Verdict::kBegin) ||
-                     status.code() == absl::StatusCode::kCancelled;
-    if (out) Free(static_cast<RedisRecord*>(settlement.delivery.Take()));
+    const bool settled = status.ok() || status.code() == absl::StatusCode::kCancelled;
+    if (settled && settlement.verdict != Settlement::Verdict::kBegin)
+      Free(static_cast<RedisRecord*>(settlement.delivery.Take()));
     answers_.push_back(std::move(settlement));
   }
 }

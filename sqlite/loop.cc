@@ -377,7 +377,8 @@ void Loop::Answer(Round& round) {
   for (size_t i = 0; i < round.sends.size(); ++i) round.sends[i]->Complete(std::move(round.receipts[i]));
   for (Round::Verdicts& verdicts : round.verdicts) {
     for (Settlement& settlement : verdicts.settlements) {
-      const bool stays = settlement.status.ok() && settlement.verdict == Settlement::Verdict::kBegin;
+      // What others read still after a Begin.
+      const bool stays = settlement.verdict == Settlement::Verdict::kBegin;
       if (!stays) Batch::Free(static_cast<WorkRecord*>(settlement.delivery.Take()));
     }
     if (!verdicts.settlements.empty()) verdicts.member->sink_->Settled(std::move(verdicts.settlements));

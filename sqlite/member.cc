@@ -34,6 +34,7 @@ void Member::Settle(std::vector<Settlement> batch) {
   if (batch.empty()) return loop_->Notify();
   for (Settlement& settlement : batch) {  // Too late: what it held went back when it left.
     settlement.status = absl::CancelledError("the subscription is closed");
+    if (settlement.verdict == Settlement::Verdict::kBegin) continue;
     Batch::Free(static_cast<WorkRecord*>(settlement.delivery.Take()));
   }
   sink_->Settled(std::move(batch));

@@ -38,8 +38,9 @@ class DeliverySink {
   // Messages, oldest first within a key (and partition). The engine takes them all; a driver reads room() before it
   // fetches and hands over at most so many.
   virtual void Deliver(std::vector<Delivery> batch) = 0;
-  // Answers to Settle: every settlement comes back once, with its status. Where it is OK (and not kBegin) or Cancelled
-  // the delivery was taken out (Delivery::Take); else it is still inside.
+  // Answers to Settle: every settlement comes back once, with its status. Where it is OK or Cancelled, and not kBegin,
+  // the delivery was taken out (Delivery::Take); else it is still inside: after a kBegin always, as other handlers may
+  // be reading it.
   virtual void Settled(std::vector<Settlement> batch) = 0;
   virtual Room room() const = 0;
   // These records will soon not be this member's any more (Kafka: another member is to have their partition). What has

@@ -77,7 +77,7 @@ std::optional<Engine::Work> Engine::Take(absl::Time now) {
     if (!taken) ReadyNextWaiting(state);  // It used its turn for nothing.
     if (taken && state.is_batch) break;
   }
-  if (work.lanes.empty()) return std::nullopt;
+  if (work.lanes.empty()) return suspects_.empty() ? std::nullopt : TakeSuspect(now);
   ++states_[work.handler]->running;
   ++running_;
   // An unordered lane serves the next worker at once.

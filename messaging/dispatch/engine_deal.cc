@@ -38,11 +38,14 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
   }
   if (record.suspect && targets.size() > 1) return SplitSuspect(hold, targets);
   hold->shared = targets.size() > 1;
+  Task* used_up = nullptr;  // At most one: the attempts that are known are of one handler.
   for (int target : targets) {
     Task* task = hold->AddTask();
     *task = Task{.hold = hold, .record = hold->delivery.record(), .handler = target, .arrived = now};
     task->attempt = RecordedAttempts(*task) + 1;
-    if (record.not_before > now && record.has_key && states_[target]->strict()) {
+    if (hold->shared && task->attempt > states_[target]->options->max_retries + 1) {
+      used_up = task;
+    } else if (record.not_before > now && record.has_key && states_[target]->strict()) {
       task->not_before = record.not_before;
       task->record_first = true;
       task->lane = HeldLane(task);
@@ -55,6 +58,12 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
       Enqueue(task, now);
     }
   }
+  if (used_up == nullptr) return;
+  --used_up->attempt;
+  AddCopy(used_up, Copy::Kind::kDeadLetter, absl::ZeroDuration(),
+          absl::AbortedError("its last attempt had begun, and was given back without an outcome"), used_up->attempt,
+          now);
+  CloseTask(used_up);
 }
 
 // What the broker knows of the task's attempts: those of a message that several handlers share are of one of them.
@@ -159,7 +168,11 @@ bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
     work.tasks.push_back(task);
     taken = true;
   }
-  if (!taken) return false;
+  if (!taken) {
+    if (lane->held)
+      MakeReady(lane, now);  // What it was queued for has gone, and what came since has not been asked for.
+    return false;
+  }
   work.handler = lane->handler;
   work.lanes.push_back(lane);
   lane->busy = lane->ordered;
@@ -192,10 +205,12 @@ std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
   Task* task = suspects_.front();
   if (!task->recorded) {
     if (task->begin_asked) return std::nullopt;
-    if (task->lane == nullptr && DivertToHeldKey(task, now)) {
+    if (task->lane == nullptr) {
       suspects_.pop_front();
       task->alone = false;
-      return Take(now);
+      if (DivertToHeldKey(task, now)) return Take(now);
+      suspects_.push_front(task);
+      task->alone = true;
     }
     AskBegin(task, task->attempt, absl::ZeroDuration());
     return std::nullopt;

@@ -167,7 +167,7 @@ void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
   hold->delivery = std::move(answer.delivery);
   task->begin_asked = false;
   const bool noted = std::exchange(task->noting, false);
-  if (!hold->delivery) {  // The driver took it: it is no longer ours.
+  if (!hold->delivery || absl::IsCancelled(answer.status)) {  // It is no longer ours.
     hold->revoked = true;
     for (const Hold::LentBegin& waiting : std::exchange(hold->begins, {})) {
       waiting.task->begin_asked = false;

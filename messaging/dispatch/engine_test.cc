@@ -152,6 +152,29 @@ TEST_F(EngineTest, TheLastAttemptGoesToTheDeadLettersNotToARetry) {
   AnswerAll(std::move(settlements));
 }
 
+// Found by the simulation: given back after a drain, with the last attempt of one of two handlers recorded.
+TEST_F(EngineTest, AttemptsThatAreUsedUpAreNotMadeAgainWhereAnotherHandlerShares) {
+  Make({{.max_retries = 2, .order = Order::kPerKeyStrict}, {}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("a"));
+  source_.last().attempts = 3;
+  source_.last().attempts_of = "h0";
+  engine_->Offer(0, std::move(batch), now_);
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  EXPECT_EQ(work->handler, 1);
+  EXPECT_FALSE(engine_->Take(now_));
+  Finish(*work, absl::OkStatus());
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  ASSERT_NE(settlements[0].copies, nullptr);
+  ASSERT_EQ(settlements[0].copies->size(), 1u);
+  EXPECT_EQ(settlements[0].copies->front().kind, Copy::Kind::kDeadLetter);
+  EXPECT_EQ(settlements[0].copies->front().failure.handler, "h0");
+  EXPECT_EQ(settlements[0].copies->front().failure.attempts, 3);
+  AnswerAll(std::move(settlements));
+}
+
 TEST_F(EngineTest, ARecordForAnUnknownHandlerIsADeadLetter) {
   Make({{}});
   std::vector<Delivery> batch;
@@ -215,6 +238,74 @@ TEST_F(EngineTest, ASuspectWhoseAttemptsAreUsedUpIsADeadLetterUncalled) {
   ASSERT_EQ(settlements.size(), 1u);
   EXPECT_EQ(settlements[0].copies->front().kind, Copy::Kind::kDeadLetter);
   AnswerAll(std::move(settlements));
+}
+
+// Found by the simulation: the record was freed under the other handler.
+TEST_F(EngineTest, WhatIsLostWhileOneHandlerAsksForARecordStaysForTheOther) {
+  Make({{.retry_delay = absl::Seconds(5), .order = Order::kPerKeyStrict}, {}});
+  Offer({"a"});
+  auto failing = engine_->Take(now_), reading = engine_->Take(now_);
+  ASSERT_TRUE(failing && reading);
+  Finish(*failing, absl::UnavailableError("down"));
+  auto settlements = Settlements();
+  ASSERT_EQ(settlements.size(), 1u);
+  EXPECT_EQ(settlements[0].verdict, Settlement::Verdict::kBegin);
+  AnswerAll(std::move(settlements), absl::CancelledError("another member has taken it over"));
+  EXPECT_EQ(source_.dropped, 0) << "the other handler reads it";
+  Finish(*reading, absl::OkStatus());
+  EXPECT_EQ(source_.dropped, 1);
+  EXPECT_TRUE(Settlements().empty());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+// Found by the simulation: nobody asked for its record.
+TEST_F(EngineTest, ASuspectTakesThePlaceOfARevokedOneOfItsKeyThatWaitedForAFreePlace) {
+  Make({{.retry_delay = absl::ZeroDuration(), .order = Order::kPerKeyStrict, .concurrency = 1}});
+  Offer({"a"});
+  Finish(*engine_->Take(now_), absl::UnavailableError("down"));
+  AnswerAll(Settlements());
+  auto asked = Settlements();  // For the record of attempt 2.
+  Offer({"b"});
+  auto other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  AnswerAll(std::move(asked));
+  engine_->Revoke(0, [](const Record& record) { return record.key == "a"; });
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("a"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  Finish(*other, absl::OkStatus());
+  EXPECT_FALSE(engine_->Take(now_));
+  AnswerAll(Settlements());
+  EXPECT_TRUE(engine_->Take(now_));
+}
+
+// Found by the simulation: its key was busy for ever.
+TEST_F(EngineTest, ASuspectOfAHeldKeyThatIsLostWhileItsRecordIsAskedForLeavesTheKey) {
+  Make({{.retry_delay = absl::ZeroDuration(), .order = Order::kPerKeyStrict}});
+  const auto offer_suspect = [this] {
+    std::vector<Delivery> batch;
+    batch.push_back(source_.Make("a"));
+    source_.last().suspect = true;
+    engine_->Offer(0, std::move(batch), now_);
+  };
+  const auto revoke_all = [this] { engine_->Revoke(0, [](const Record&) { return true; }); };
+  offer_suspect();
+  EXPECT_FALSE(engine_->Take(now_));
+  AnswerAll(Settlements());
+  Finish(*engine_->Take(now_), absl::UnavailableError("down"));
+  AnswerAll(Settlements());  // The failure's record: it waits among the suspects, its key held.
+  revoke_all();
+  offer_suspect();
+  EXPECT_FALSE(engine_->Take(now_));
+  auto asked = Settlements();
+  ASSERT_EQ(asked.size(), 1u);
+  revoke_all();
+  AnswerAll(std::move(asked), absl::CancelledError("lost"));
+  offer_suspect();
+  EXPECT_FALSE(engine_->Take(now_));
+  AnswerAll(Settlements());
+  EXPECT_TRUE(engine_->Take(now_));
 }
 
 TEST_F(EngineTest, StrictOrderHoldsTheFailingKeyAndNoOther) {
