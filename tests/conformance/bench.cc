@@ -178,7 +178,16 @@ std::unique_ptr<Client> Bench::Consume(std::vector<Handler> handlers, std::strin
   return client;
 }
 
+void Bench::Expect(Client& client, const std::string& topic) {
+  if (capabilities_.accepts_unknown_topics) return;
+  absl::MutexLock lock(&mutex_);
+  if (!expected_.insert(topic).second) return;
+  const absl::Status declared = client.broker().admin().Declare({.topic = topic, .groups = {Group()}});
+  EXPECT_TRUE(declared.ok()) << declared;
+}
+
 void Bench::Send(Client& client, const std::string& topic, std::string_view payload, SendOptions options) {
+  Expect(client, topic);
   const absl::StatusOr<Receipt> receipt =
       client.producer().Send(topic, std::string(payload), std::move(options)).Wait(Limit());
   EXPECT_TRUE(receipt.ok()) << receipt.status();
@@ -186,6 +195,7 @@ void Bench::Send(Client& client, const std::string& topic, std::string_view payl
 
 void Bench::SendMany(Client& client, const std::string& topic, int n, std::string_view prefix,
                      const std::function<std::string(int)>& key) {
+  Expect(client, topic);
   std::vector<Confirmation> confirmations;
   for (int i = 0; i < n; ++i) {
     SendOptions options;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -120,6 +121,8 @@ class Bench {
   std::unique_ptr<Client> Consume(std::vector<Handler> handlers, std::string_view group = "g",
                                   ConsumerOptions options = {});
 
+  // Where a broker refuses what nobody waits for: makes the group's place. Send and SendMany do it by themselves.
+  void Expect(Client& client, const std::string& topic);
   // Sends and expects it to be accepted.
   void Send(Client& client, const std::string& topic, std::string_view payload, SendOptions options = {});
   // Sends "PREFIX0" to "PREFIX<n-1>", each with key(i) where that is not empty; returns when all are accepted.
@@ -140,6 +143,8 @@ class Bench {
   const std::string prefix_;
   const std::string url_;
   int clients_ = 0;
+  absl::Mutex mutex_;
+  std::set<std::string> expected_ ABSL_GUARDED_BY(mutex_);
   // What is not durable ends with its last client: this one lives as long as the case.
   std::unique_ptr<Client> anchor_;
 };

@@ -24,6 +24,7 @@ ledger::Ledger OpenNew(const std::string& path) {
 
 Processes::Processes(Bench& bench)
     : bench_(bench), path_(bench.Path("ledger")), ledger_(OpenNew(path_)), client_(bench.NewClient()) {
+  bench.Expect(*client_, bench.Topic());
   if (bench.worker_path().empty()) throw std::runtime_error("this case needs --worker=PATH");
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 void AcceptedHasAReceipt(Bench& bench) {
   auto client = bench.NewClient();
+  bench.Expect(*client, bench.Topic());
   std::set<std::string> ids;
   for (int i = 0; i < 10; ++i) {
     const Confirmation sent = client->producer().Send(bench.Topic(), std::string("m"));
@@ -90,6 +91,7 @@ void AStallLosesNothing(Bench& bench) {
 
 void AFullBufferRefuses(Bench& bench) {
   auto client = bench.NewClient("g", {.max_messages = 10});
+  bench.Expect(*client, bench.Topic());
   const std::function<void()> mend = bench.environment().hold_answers(client->broker(), bench.url());
   std::vector<Confirmation> held;
   for (int i = 0; i < 10; ++i) {
@@ -110,6 +112,7 @@ void AFullBufferRefuses(Bench& bench) {
 
 void ThenCallsOnce(Bench& bench) {
   auto client = bench.NewClient();
+  bench.Expect(*client, bench.Topic());
   std::atomic<int> early{0}, late{0}, inside{0};
   absl::Status waited;
   absl::Notification done;
@@ -140,6 +143,7 @@ void ThenCallsOnce(Bench& bench) {
 
 void AConfirmationOutlivesItsClient(Bench& bench) {
   auto client = bench.NewClient();
+  bench.Expect(*client, bench.Topic());
   const Confirmation accepted = client->producer().Send(bench.Topic(), std::string("m"));
   ASSERT_TRUE(accepted.Wait().ok());
   const Confirmation last = client->producer().Send(bench.Topic(), std::string("n"));

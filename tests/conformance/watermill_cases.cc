@@ -190,6 +190,7 @@ void InOrderPerKey(Bench& bench) {
 void PublisherClose(Bench& bench) {
   const int n = bench.environment().messages;
   auto sender = bench.NewClient();
+  bench.Expect(*sender, bench.Topic());
   std::vector<Confirmation> confirmations;
   for (int i = 0; i < n; ++i) confirmations.push_back(sender->producer().Send(bench.Topic(), absl::StrCat("m", i)));
   sender.reset();
