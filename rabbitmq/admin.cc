@@ -39,7 +39,7 @@ absl::StatusOr<std::unique_ptr<Connection>> RabbitmqAdmin::Connect() {
   absl::StatusOr<std::unique_ptr<Connection>> connection = connect_("look");
   if (!connection.ok()) return connection.status();
   amqp_channel_open((*connection)->state(), kChannel);
-  const absl::Status opened = (*connection)->LastStatus();
+  const absl::Status opened = (*connection)->LastStatus(kChannel);
   if (!opened.ok()) return opened;
   return connection;
 }
@@ -100,7 +100,7 @@ absl::Status RabbitmqAdmin::DeclareGroup(Connection& connection, const std::stri
   const std::string exchange = ExchangeOf(options_, topic);
   const std::string key = RoutingKey(options_, topic, partition);
   amqp_queue_bind(connection.state(), kChannel, Bytes(spec.name), Bytes(exchange), Bytes(key), amqp_empty_table);
-  return connection.LastStatus();
+  return connection.LastStatus(kChannel);
 }
 
 absl::Status RabbitmqAdmin::Declare(const TopicDeclaration& declaration) {
@@ -113,7 +113,7 @@ absl::Status RabbitmqAdmin::Declare(const TopicDeclaration& declaration) {
   if (!connection.ok()) return connection.status();
   amqp_exchange_declare((*connection)->state(), kChannel, Bytes(options_.exchange), Bytes("topic"), 0, /*durable=*/1, 0,
                         0, amqp_empty_table);
-  if (const absl::Status status = (*connection)->LastStatus(); !status.ok()) return status;
+  if (const absl::Status status = (*connection)->LastStatus(kChannel); !status.ok()) return status;
   const int wanted = declaration.options.partitions > 0 ? declaration.options.partitions : options_.PartitionsOf(topic);
   for (const std::string& group : declaration.groups) {
     // Messages for partitions that nobody consumes, or that there are not, would be left aside.

@@ -53,8 +53,7 @@ void Channel::DeclareExchange(const std::string& name, Done done) {
 }
 
 void Channel::Bind(const std::string& queue, const std::string& exchange, const std::string& routing_key, Done done) {
-  amqp_queue_bind_t bind = {
-      .queue = Bytes(queue), .exchange = Bytes(exchange), .routing_key = Bytes(routing_key)};
+  amqp_queue_bind_t bind = {.queue = Bytes(queue), .exchange = Bytes(exchange), .routing_key = Bytes(routing_key)};
   Ask(AMQP_QUEUE_BIND_METHOD, &bind, StatusOnly(std::move(done)));
 }
 

@@ -38,8 +38,7 @@ class Channel {
 
   void Ask(amqp_method_number_t id, void* method, Answer answer);
   void Send(amqp_method_number_t id, void* method);  // Without an answer.
-  void DeclareQueue(const QueueSpec& spec, bool passive,
-                    std::function<void(const absl::Status&, QueueFigures)> answer);
+  void DeclareQueue(const QueueSpec& spec, bool passive, std::function<void(const absl::Status&, QueueFigures)> answer);
   void DeclareExchange(const std::string& name, Done done);
   void Bind(const std::string& queue, const std::string& exchange, const std::string& routing_key, Done done);
   void Consume(const std::string& queue, const std::string& tag, int prefetch, const amqp_table_t& arguments,

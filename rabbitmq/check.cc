@@ -89,8 +89,8 @@ void RabbitmqAdmin::CheckQueue(Connection& connection, const std::string& group,
     findings.push_back({.level = Level::kError,
                         .subject = subject,
                         .message = absl::StrCat("the queue ", spec.name, ": ", figures.status().message()),
-                        .cure = absl::StrCat("rabbitmqctl set_permissions USER '^(", group, "/|__messaging\\.)' '.*' '^",
-                                             group, "/'")});
+                        .cure = absl::StrCat("rabbitmqctl set_permissions USER '^(", group,
+                                             "/|__messaging\\.)' '.*' '^", group, "/'")});
     return;
   }
   Finding finding{.subject = subject,
@@ -100,8 +100,8 @@ void RabbitmqAdmin::CheckQueue(Connection& connection, const std::string& group,
   if (same.code() == absl::StatusCode::kFailedPrecondition) {
     const bool limit = absl::StrContains(same.message(), "x-delivery-limit");
     finding.level = limit ? Level::kWarning : Level::kError;
-    finding.message = absl::StrCat("the queue ", spec.name, " was made with other arguments", limit
-                                       ? ": what is delivered more often than its limit is dropped" : "");
+    finding.message = absl::StrCat("the queue ", spec.name, " was made with other arguments",
+                                   limit ? ": what is delivered more often than its limit is dropped" : "");
     finding.cure = limit ? "a policy with a higher delivery-limit, or delete the queue when it is empty"
                          : "delete the queue when it is empty, or consume it as it is by the topic's setting queue";
     finding.found = std::string(same.message());

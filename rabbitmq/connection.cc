@@ -43,9 +43,10 @@ absl::Status StatusOfReply(int code, std::string_view text, const RabbitmqOption
                     : absl::StatusCode::kPermissionDenied;
       break;
     case AMQP_NOT_ALLOWED:  // The virtual host is not there, or not this user's; connection limits.
-      meaning = absl::StrContains(text, "not found")   ? absl::StatusCode::kNotFound
-                : absl::StrContains(text, "limit")     ? absl::StatusCode::kResourceExhausted
-                                                       : absl::StatusCode::kPermissionDenied;
+      meaning = absl::StrContains(text, "not found") ? absl::StatusCode::kNotFound
+                : absl::StrContains(text, "is down") ? absl::StatusCode::kUnavailable
+                : absl::StrContains(text, "limit")   ? absl::StatusCode::kResourceExhausted
+                                                     : absl::StatusCode::kPermissionDenied;
       break;
     case AMQP_NOT_FOUND:
       meaning = absl::StatusCode::kNotFound;
@@ -89,9 +90,9 @@ absl::Status Connection::Connect(const Url::Host& host, ssl_ctx_st* tls, std::st
   if (state_ == nullptr) return absl::ResourceExhaustedError("no memory");
   socket_ = BufferedSocket::New();
   SetSocket(state_, socket_);
-  const absl::Status opened = socket_->Open(
-      host.name, host.port, tls, options_.tls_server_name.empty() ? host.name : options_.tls_server_name,
-      options_.connect_timeout);
+  const absl::Status opened =
+      socket_->Open(host.name, host.port, tls, options_.tls_server_name.empty() ? host.name : options_.tls_server_name,
+                    options_.connect_timeout);
   if (!opened.ok()) return opened;
   return LogIn(purpose);
 }
@@ -112,8 +113,8 @@ absl::Status Connection::LogIn(std::string_view purpose) {
                                   .value = {.table = {.num_entries = static_cast<int>(capabilities.size()),
                                                       .entries = capabilities.data()}}}});
   const amqp_table_t table = {.num_entries = static_cast<int>(properties.size()), .entries = properties.data()};
-  const int heartbeat = static_cast<int>(std::clamp<int64_t>(
-      absl::ToInt64Seconds(absl::Ceil(options_.heartbeat, absl::Seconds(1))), 0, 65'535));
+  const int heartbeat = static_cast<int>(
+      std::clamp<int64_t>(absl::ToInt64Seconds(absl::Ceil(options_.heartbeat, absl::Seconds(1))), 0, 65'535));
   const amqp_rpc_reply_t reply =
       options_.external_auth
           ? amqp_login_with_properties(state_, options_.virtual_host.c_str(), kMostChannels, options_.frame_size,
@@ -225,14 +226,17 @@ void Connection::Close() {
   amqp_send_method(state_, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
 }
 
-absl::Status Connection::LastStatus() { return StatusOf(amqp_get_rpc_reply(state_)); }
+absl::Status Connection::LastStatus(int channel) { return StatusOf(amqp_get_rpc_reply(state_), channel); }
 
-absl::Status Connection::StatusOf(const amqp_rpc_reply_t& reply) {
+absl::Status Connection::StatusOf(const amqp_rpc_reply_t& reply, int number) {
+  const auto channel = static_cast<amqp_channel_t>(number);
   if (reply.reply_type == AMQP_RESPONSE_NORMAL) return absl::OkStatus();
   if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION) {
     if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
       const auto* const close = static_cast<const amqp_channel_close_t*>(reply.reply.decoded);
       const absl::Status status = StatusOfReply(close->reply_code, View(close->reply_text), options_);
+      amqp_channel_close_ok_t ok = {};
+      amqp_send_method(state_, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
       return status;
     }
     if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {

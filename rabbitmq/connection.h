@@ -64,10 +64,10 @@ class Connection : public io::Stream {
   void Close();
   bool closed() const { return closed_; }
 
-  // Blocking, by rabbitmq-c's own calls on state(): what the last one came to, at most after response_timeout. After an
-  // error of the channel that is to be opened again.
-  absl::Status LastStatus();
-  absl::Status StatusOf(const amqp_rpc_reply_t& reply);
+  // Blocking, by rabbitmq-c's own calls on state(): what the last one, on that channel, came to, at most after
+  // response_timeout. After an error of the channel that is to be opened again.
+  absl::Status LastStatus(int channel);
+  absl::Status StatusOf(const amqp_rpc_reply_t& reply, int channel);
 
   absl::Status Lost(std::string_view why) const;
   const RabbitmqOptions& options() const { return options_; }

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -29,10 +29,18 @@ class Copier : private Publisher::Owner {
     std::unique_ptr<Encoded> message;
     std::function<void(const absl::Status&)> done;
     bool made = false;
+    int tries = 0;
+    absl::Time not_before = absl::InfinitePast();
   };
 
   Copier(const RabbitmqOptions& options, Connector connect)
       : options_(options), connect_(std::move(connect)), publisher_(*this) {}
+
+  // Others may use its connection's channels from Publisher::kFirstFree on.
+  void set_on_other_frame(std::function<void(const amqp_frame_t&)> on_frame) {
+    publisher_.on_other_frame = std::move(on_frame);
+  }
+  std::function<void()> on_lost;  // After the connection was lost.
 
   // Answered once; not OK: it may have been stored all the same.
   void Publish(Job job);
@@ -49,6 +57,7 @@ class Copier : private Publisher::Owner {
   void OnConfirm(uint64_t number, const absl::Status& status) override;
   void OnRefused(const absl::Status& why) override;
   void Connect(absl::Time now);
+  void Send(Job job);
   void Make(Job job);
   void FailAsked(const absl::Status& why);
 
@@ -57,7 +66,7 @@ class Copier : private Publisher::Owner {
   Publisher publisher_;
   std::deque<Job> waiting_;
   std::map<uint64_t, Job> asked_;
-  std::list<Job> making_;  // Their places are being declared.
+  std::map<std::string, std::deque<Job>> making_;  // By their places, which are being declared.
   absl::Time asked_since_ = absl::InfinitePast();
   absl::Time next_read_ = absl::InfinitePast();
   absl::Time retry_at_ = absl::InfinitePast();

@@ -1,6 +1,7 @@
 #include "rabbitmq/letters.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "messaging/broker/names.h"
 #include "messaging/log.h"
 #include "rabbitmq/looker.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr char kDead[] = "__messaging.dead";
 constexpr int kLooking = 2;
+constexpr size_t kAhead = 100;
 
 bool Matches(const DeadLetterFilter& filter, const DeadLetter& letter) {
   auto is = [](const std::string& wanted, const std::string& found) { return wanted.empty() || wanted == found; };
@@ -68,9 +70,8 @@ absl::StatusOr<std::vector<std::string>> Letters::Places(const DeadLetterFilter&
     if (MayHold(place, filter)) places.push_back(place);
   }
   if (places.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(options_.Address(), ": AMQP lists no queues: name a topic and a group, or give the option ",
-                     "management_url"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        options_.Address(), ": AMQP lists no queues: name a topic and a group, or give the option ", "management_url"));
   }
   Log(Severity::kWarning, absl::StrCat("only the dead letters of the ", places.size(),
                                        " topics that this client consumes are seen: AMQP lists no queues, the option ",
@@ -79,14 +80,15 @@ absl::StatusOr<std::vector<std::string>> Letters::Places(const DeadLetterFilter&
 }
 
 absl::Status Letters::ForEach(const DeadLetterFilter& filter,
-                              const std::function<absl::StatusOr<bool>(Looker&, const DeadLetter&)>& visit) {
+                              const std::function<absl::StatusOr<bool>(Looker&, const Found&)>& visit) {
   absl::StatusOr<std::vector<std::string>> places = Places(filter);
   if (!places.ok()) return places.status();
   // Oldest first over all of them: the next of each, the oldest of those.
   struct Page {
     std::unique_ptr<Looker> looker;
-    DeadLetter letter;  // The next one, if it has one.
-    bool has_letter = false;
+    // The next ones, by when they died. Those of several members come nearly in that order.
+    std::multimap<absl::Time, Found> letters = {};
+    bool ended = false;
   };
   std::vector<Page> pages;
   {
@@ -102,42 +104,44 @@ absl::Status Letters::ForEach(const DeadLetterFilter& filter,
       pages.push_back({.looker = *std::move(looker)});
     }
   }
-  auto advance = [&](Page& page) -> absl::Status {
-    page.has_letter = false;
-    while (!page.has_letter) {
-      absl::StatusOr<const RabbitRecord*> record = page.looker->Next();
+  auto fill = [&](Page& page) -> absl::Status {
+    while (!page.ended && page.letters.size() < kAhead) {
+      absl::StatusOr<std::unique_ptr<RabbitRecord>> record = page.looker->Next();
       if (!record.ok()) return record.status();
-      if (*record == nullptr) return absl::OkStatus();
-      page.letter = ReadDeadLetter(**record);
-      page.has_letter = Matches(filter, page.letter);
+      page.ended = *record == nullptr;
+      if (page.ended) break;
+      Found found{.record = *std::move(record)};
+      found.letter = ReadDeadLetter(*found.record);
+      if (Matches(filter, found.letter)) page.letters.emplace(found.letter.dead_since, std::move(found));
     }
     return absl::OkStatus();
   };
   absl::Status status;
-  for (Page& page : pages) status.Update(advance(page));
   while (status.ok()) {
     Page* oldest = nullptr;
     for (Page& page : pages) {
-      if (page.has_letter && (oldest == nullptr || page.letter.dead_since < oldest->letter.dead_since)) oldest = &page;
+      status.Update(fill(page));
+      if (page.letters.empty()) continue;
+      if (oldest == nullptr || page.letters.begin()->first < oldest->letters.begin()->first) oldest = &page;
     }
-    if (oldest == nullptr) break;
-    const absl::StatusOr<bool> more = visit(*oldest->looker, oldest->letter);
+    if (!status.ok() || oldest == nullptr) break;
+    const auto next = oldest->letters.extract(oldest->letters.begin());
+    const absl::StatusOr<bool> more = visit(*oldest->looker, next.mapped());
     if (!more.ok()) status = more.status();
     if (!more.ok() || !*more) break;
-    status = advance(*oldest);
   }
   for (Page& page : pages) status.Update(page.looker->Close());
   return status;
 }
 
 absl::Status Letters::List(const DeadLetterFilter& filter, std::function<bool(const DeadLetter&)> visit) {
-  return ForEach(filter, [&](Looker&, const DeadLetter& letter) -> absl::StatusOr<bool> { return visit(letter); });
+  return ForEach(filter, [&](Looker&, const Found& found) -> absl::StatusOr<bool> { return visit(found.letter); });
 }
 
 absl::StatusOr<int64_t> Letters::Purge(const DeadLetterFilter& filter) {
   int64_t count = 0;
-  const absl::Status status = ForEach(filter, [&](Looker& looker, const DeadLetter&) -> absl::StatusOr<bool> {
-    looker.TakeOut();
+  const absl::Status status = ForEach(filter, [&](Looker& looker, const Found& found) -> absl::StatusOr<bool> {
+    looker.TakeOut(*found.record);
     ++count;
     return true;
   });
@@ -149,15 +153,15 @@ absl::StatusOr<int64_t> Letters::Replay(const DeadLetterFilter& filter) {
   absl::StatusOr<std::unique_ptr<Sender>> sender = Sender::Open(connect_);
   if (!sender.ok()) return sender.status();
   int64_t count = 0;
-  const absl::Status status = ForEach(filter, [&](Looker& looker, const DeadLetter& letter) -> absl::StatusOr<bool> {
-    const Message& message = letter.message;
+  const absl::Status status = ForEach(filter, [&](Looker& looker, const Found& found) -> absl::StatusOr<bool> {
+    const Message& message = found.letter.message;
     const int partitions = options_.PartitionsOf(message.topic);
     const int partition = partitions == 0 ? -1 : PartitionOf(message.key.value_or(message.id), partitions);
-    const std::unique_ptr<Encoded> replay = Encoded::Replay(looker.current());
+    const std::unique_ptr<Encoded> replay = Encoded::Replay(*found.record);
     const absl::Status sent =
-        (*sender)->Publish(QueueName(options_, message.topic, letter.group, partition), *replay);
+        (*sender)->Publish(QueueName(options_, message.topic, found.letter.group, partition), *replay);
     if (!sent.ok()) return sent;
-    looker.TakeOut();
+    looker.TakeOut(*found.record);
     ++count;
     return true;
   });

@@ -17,6 +17,7 @@
 #include "rabbitmq/management.h"
 #include "rabbitmq/producer.h"
 #include "rabbitmq/rabbitmq_broker.h"
+#include "rabbitmq/wire.h"
 
 namespace messaging::rabbitmq {
 
@@ -38,9 +39,13 @@ class Letters : public DeadLetters {
 
  private:
   absl::StatusOr<std::vector<std::string>> Places(const DeadLetterFilter& filter);
-  // `visit` may take the letter that it is shown out of its looker.
+  struct Found {
+    std::unique_ptr<RabbitRecord> record;
+    DeadLetter letter;
+  };
+  // `visit` may take what it is shown out of its looker.
   absl::Status ForEach(const DeadLetterFilter& filter,
-                       const std::function<absl::StatusOr<bool>(Looker&, const DeadLetter&)>& visit);
+                       const std::function<absl::StatusOr<bool>(Looker&, const Found&)>& visit);
 
   const RabbitmqOptions& options_;
   const Connector connect_;

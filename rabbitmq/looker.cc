@@ -26,7 +26,7 @@ constexpr absl::Duration kBackLimit = absl::Seconds(5);
 absl::Status Reopen(Connection& connection, int channel, const absl::Status& why) {
   if (why.code() != absl::StatusCode::kUnavailable) {
     amqp_channel_open(connection.state(), static_cast<amqp_channel_t>(channel));
-    const absl::Status opened = connection.LastStatus();
+    const absl::Status opened = connection.LastStatus(channel);
     if (!opened.ok()) return opened;
   }
   return why;
@@ -53,15 +53,14 @@ absl::Status DeclareBlocking(Connection& connection, int channel, const QueueSpe
   Arguments arguments(spec);
   amqp_queue_declare(connection.state(), static_cast<amqp_channel_t>(channel), Bytes(spec.name), /*passive=*/0,
                      /*durable=*/1, 0, 0, arguments.table());
-  const absl::Status status = connection.LastStatus();
+  const absl::Status status = connection.LastStatus(channel);
   return status.ok() ? status : Reopen(connection, channel, status);
 }
 
 absl::StatusOr<QueueFigures> FiguresOf(Connection& connection, int channel, const std::string& queue) {
-  const amqp_queue_declare_ok_t* const found =
-      amqp_queue_declare(connection.state(), static_cast<amqp_channel_t>(channel), Bytes(queue), /*passive=*/1, 0, 0, 0,
-                         amqp_empty_table);
-  if (found == nullptr) return Reopen(connection, channel, connection.LastStatus());
+  const amqp_queue_declare_ok_t* const found = amqp_queue_declare(
+      connection.state(), static_cast<amqp_channel_t>(channel), Bytes(queue), /*passive=*/1, 0, 0, 0, amqp_empty_table);
+  if (found == nullptr) return Reopen(connection, channel, connection.LastStatus(channel));
   QueueFigures figures{.ready = found->message_count, .consumers = static_cast<int>(found->consumer_count)};
   amqp_maybe_release_buffers(connection.state());
   return figures;
@@ -78,20 +77,20 @@ absl::StatusOr<std::unique_ptr<Looker>> Looker::Open(const Connector& connect, c
   if (!ready.ok()) return ready.status();
   looker->expected_ = *ready;
   amqp_channel_open(looker->connection_->state(), kReading);
-  status = looker->connection_->LastStatus();
+  status = looker->connection_->LastStatus(kReading);
   if (!status.ok()) return status;
   return looker;
 }
 
 // An exclusive queue is this connection's alone and ends with it.
 absl::Status Looker::Lock() {
-  const std::string name = absl::StrCat(kReservedTopicPrefix, "look.", absl::Hex(StableHash(queue_)), ".",
-                                        queue_.substr(0, 200));
+  const std::string name =
+      absl::StrCat(kReservedTopicPrefix, "look.", absl::Hex(StableHash(queue_)), ".", queue_.substr(0, 200));
   const absl::Time limit = absl::Now() + connection_->options().response_timeout;
   while (true) {
     amqp_queue_declare(connection_->state(), kLooking, Bytes(name), 0, 0, /*exclusive=*/1, /*auto_delete=*/1,
                        amqp_empty_table);
-    const absl::Status status = connection_->LastStatus();
+    const absl::Status status = connection_->LastStatus(kLooking);
     if (status.ok() || status.code() == absl::StatusCode::kUnavailable) return status;
     const absl::Status why = Reopen(*connection_, kLooking, status);
     if (why.code() == absl::StatusCode::kPermissionDenied) return absl::OkStatus();  // Then without it.
@@ -113,14 +112,14 @@ absl::Status Looker::Consume() {
   const amqp_connection_state_t state = connection_->state();
   if (consumers_ > 0) {
     amqp_basic_cancel(state, kReading, Bytes(absl::StrCat(consumers_)));
-    if (const absl::Status status = connection_->LastStatus(); !status.ok()) return status;
+    if (const absl::Status status = connection_->LastStatus(kReading); !status.ok()) return status;
   }
   ++consumers_;
   of_consumer_ = 0;
   amqp_basic_qos(state, kReading, 0, kPage, 0);
   const std::string tag = absl::StrCat(consumers_);
   amqp_basic_consume(state, kReading, Bytes(queue_), Bytes(tag), 0, 0, 0, amqp_empty_table);
-  return connection_->LastStatus();
+  return connection_->LastStatus(kReading);
 }
 
 absl::Status Looker::Receive() {
@@ -157,7 +156,7 @@ absl::Status Looker::Receive() {
   }
 }
 
-absl::StatusOr<const RabbitRecord*> Looker::Next() {
+absl::StatusOr<std::unique_ptr<RabbitRecord>> Looker::Next() {
   if (seen_ >= expected_) return nullptr;
   if (consumers_ == 0 || of_consumer_ == kPage) {
     if (const absl::Status status = Consume(); !status.ok()) return status;
@@ -170,11 +169,11 @@ absl::StatusOr<const RabbitRecord*> Looker::Next() {
   if (!status.ok()) return status;
   ++seen_;
   ++of_consumer_;
-  return current_.get();
+  return std::move(current_);
 }
 
-void Looker::TakeOut() {
-  amqp_basic_ack(connection_->state(), kReading, current_->tag, /*multiple=*/0);
+void Looker::TakeOut(const RabbitRecord& record) {
+  amqp_basic_ack(connection_->state(), kReading, record.tag, /*multiple=*/0);
   ++taken_;
 }
 
@@ -184,10 +183,10 @@ absl::Status Looker::Close() {
   const amqp_connection_state_t state = connection_->state();
   // In order: nothing more comes, all goes back.
   amqp_basic_cancel(state, kReading, Bytes(absl::StrCat(consumers_)));
-  absl::Status status = connection_->LastStatus();
+  absl::Status status = connection_->LastStatus(kReading);
   if (status.ok()) {
     amqp_basic_nack(state, kReading, /*delivery_tag=*/0, /*multiple=*/1, /*requeue=*/1);
-    status = connection_->StatusOf(amqp_channel_close(state, kReading, AMQP_REPLY_SUCCESS));
+    status = connection_->StatusOf(amqp_channel_close(state, kReading, AMQP_REPLY_SUCCESS), kReading);
   }
   const absl::Time limit = absl::Now() + kBackLimit;
   while (status.ok()) {
@@ -209,7 +208,7 @@ absl::StatusOr<std::unique_ptr<Sender>> Sender::Open(const Connector& connect) {
   amqp_channel_open(sender->connection_->state(), kReading);
   amqp_confirm_select(sender->connection_->state(), kReading);
   amqp_channel_open(sender->connection_->state(), kLooking);
-  const absl::Status status = sender->connection_->LastStatus();
+  const absl::Status status = sender->connection_->LastStatus(kReading);
   if (!status.ok()) return status;
   return sender;
 }

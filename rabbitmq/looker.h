@@ -25,9 +25,8 @@ class Looker {
   ~Looker();
 
   // The next of those that were there when it was opened; null: that was the last. Unavailable: some did not come.
-  absl::StatusOr<const RabbitRecord*> Next();
-  const RabbitRecord& current() const { return *current_; }  // The one that Next gave.
-  void TakeOut();                                             // That one.
+  absl::StatusOr<std::unique_ptr<RabbitRecord>> Next();
+  void TakeOut(const RabbitRecord& record);  // One that Next gave.
   // Gives back all that was not taken out, and waits until it is there again.
   absl::Status Close();
 

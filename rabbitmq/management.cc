@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "httplib.h"
 #include "messaging/broker/url.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr int kManagementPort = 15'672;
 constexpr int kPage = 500;
+constexpr int kTries = 5;
+constexpr absl::Duration kPause = absl::Milliseconds(50);
 
 std::string Escaped(std::string_view text) {
   std::string escaped;
@@ -38,8 +41,8 @@ absl::StatusOr<nlohmann::json> Management::Get(const std::string& path) const {
   const absl::StatusOr<Url> url = Url::Parse(options_.management_url);
   if (!url.ok()) return url.status();
   if (url->scheme != "http" || url->hosts.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("rabbitmq: management_url is http://user:password@host:15672, not ",
-                                                   url->Redacted()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rabbitmq: management_url is http://user:password@host:15672, not ", url->Redacted()));
   }
   const Url::Host& host = url->hosts[0];
   const int port = host.port == 0 ? kManagementPort : host.port;
@@ -47,7 +50,13 @@ absl::StatusOr<nlohmann::json> Management::Get(const std::string& path) const {
   client.set_basic_auth(url->user.value_or(options_.user), url->password.value_or(options_.password));
   client.set_connection_timeout(absl::ToChronoMilliseconds(options_.connect_timeout));
   client.set_read_timeout(absl::ToChronoMilliseconds(options_.response_timeout));
-  const httplib::Result result = client.Get(absl::StrCat(url->path == "/" ? "" : url->path, "/api/", path));
+  const std::string target = absl::StrCat(url->path == "/" ? "" : url->path, "/api/", path);
+  httplib::Result result = client.Get(target);
+  // It stumbles over queues that come and go while it lists them.
+  for (int tries = 1; tries < kTries && result && result->status >= 500; ++tries) {
+    absl::SleepFor(kPause);
+    result = client.Get(target);
+  }
   const std::string where = absl::StrCat("rabbitmq management ", host.name, ":", port);
   if (!result) return absl::UnavailableError(absl::StrCat(where, ": ", httplib::to_string(result.error())));
   if (result->status == 200) {

@@ -1,5 +1,5 @@
-// A subscription's life: joining, connecting again, leaving. Its queues are in member_queues.cc, deliveries and verdicts
-// in member_settle.cc.
+// A subscription's life: joining, connecting again, leaving. Its queues are in member_queues.cc, deliveries and
+// verdicts in member_settle.cc.
 #include "rabbitmq/member.h"
 
 #include <algorithm>
@@ -36,6 +36,7 @@ Member::Member(std::shared_ptr<io::Loop> loop, const RabbitmqOptions& options, C
       subscribe_(std::move(subscribe)),
       sink_(sink),
       copier_(options, connect_),
+      notes_copier_(options, connect_),
       own_(subscribe_.topics.size()),
       consumer_timeout_(options.consumer_timeout) {
   for (size_t i = 0; i < subscribe_.topics.size(); ++i) {
@@ -51,8 +52,15 @@ Member::Member(std::shared_ptr<io::Loop> loop, const RabbitmqOptions& options, C
     };
     if (partitions == 0) add(-1);
     for (int p = 0; p < partitions; ++p) add(p);
-    notes_.push_back(std::make_unique<Notes>(NotesStream(topic, subscribe_.group), subscribe_.member, copier_));
+    notes_.push_back(std::make_unique<Notes>(NotesStream(topic, subscribe_.group), subscribe_.member, notes_copier_));
   }
+  notes_copier_.set_on_other_frame([this](const amqp_frame_t& frame) {
+    const size_t topic = frame.channel - static_cast<size_t>(Publisher::kFirstFree);
+    if (topic < notes_.size() && notes_[topic]->IsChannel(frame.channel)) notes_[topic]->OnFrame(frame);
+  });
+  notes_copier_.on_lost = [this] {
+    for (const std::unique_ptr<Notes>& notes : notes_) notes->Detach();
+  };
   unjoined_ = queues_.size();
 }
 
@@ -121,7 +129,7 @@ absl::StatusOr<int64_t> Member::Backlog() {
   for (const Queue& queue : queues_) {
     const amqp_queue_declare_ok_t* const found =
         amqp_queue_declare(state, 1, Bytes(queue.name), /*passive=*/1, 0, 0, 0, amqp_empty_table);
-    if (found == nullptr) return (*connection)->LastStatus();
+    if (found == nullptr) return (*connection)->LastStatus(1);
     waiting += found->message_count;
   }
   return waiting;
@@ -153,15 +161,17 @@ void Member::FreeDropped() {
 std::vector<io::Stream*> Member::Streams() {
   std::vector<io::Stream*> streams;
   if (connection_ != nullptr) streams.push_back(connection_.get());
-  if (copier_.connection() != nullptr) streams.push_back(copier_.connection());
+  for (Copier* copier : {&copier_, &notes_copier_}) {
+    if (copier->connection() != nullptr) streams.push_back(copier->connection());
+  }
   return streams;
 }
 
 void Member::OnLost(io::Stream* stream, const absl::Status& why) {
-  if (stream == copier_.connection()) {
-    copier_.OnLost(why);
-    AfterRead();
-    return;
+  for (Copier* copier : {&copier_, &notes_copier_}) {
+    if (stream != copier->connection()) continue;
+    copier->OnLost(why);
+    return AfterRead();
   }
   Disconnect(why);
 }
@@ -170,8 +180,9 @@ void Member::Step(absl::Time now) {
   if (connection_ == nullptr) {
     next_step_ = absl::InfiniteFuture();
     if (closing_) return loop_->Post([self = shared_from_this()] { self->End(); });
-    copier_.Step(now);
+    StepCopiers(now);
     TakeVerdicts();
+    if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
     Connect(now);
     if (connection_ == nullptr) return;
   }
@@ -187,16 +198,22 @@ void Member::Step(absl::Time now) {
     absl::MutexLock lock(&delivering_);
     is_fetching_ = fetching_;
   }
-  copier_.Step(now);
+  StepCopiers(now);
   TakeVerdicts();
   Deliver(now);
   for (size_t i = 0; i < queues_.size(); ++i) Manage(static_cast<int>(i), now);
   if (now >= next_tick_) Tick(now);
-  for (Queue& queue : queues_) SendAcks(queue);
+  for (Queue& queue : queues_) SendAcks(queue, now);
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
-  if (closing_) Leave();
+  if (closing_) Leave(now);
+  StepCopiers(now);
+  next_step_ =
+      std::min({next_step_, next_read_, next_tick_, next_check_, copier_.next_step(), notes_copier_.next_step()});
+}
+
+void Member::StepCopiers(absl::Time now) {
   copier_.Step(now);
-  next_step_ = std::min({next_step_, next_read_, next_tick_, next_check_, copier_.next_step()});
+  notes_copier_.Step(now);
 }
 
 // Once a second: who else is there, and what is held for long.
@@ -219,7 +236,7 @@ void Member::Tick(absl::Time now) {
 
 void Member::Connect(absl::Time now) {
   if (now < retry_at_) {
-    next_step_ = std::min(retry_at_, copier_.next_step());
+    next_step_ = std::min({retry_at_, copier_.next_step(), notes_copier_.next_step()});
     return;
   }
   absl::StatusOr<std::unique_ptr<Connection>> connection = connect_("consume");
@@ -227,7 +244,7 @@ void Member::Connect(absl::Time now) {
     const absl::Status& why = connection.status();
     if (!started_ && (ForGood(why) || Now() >= start_limit_)) return FailStart(why);
     retry_at_ = Now() + backoff_.Next();
-    next_step_ = std::min(retry_at_, copier_.next_step());
+    next_step_ = std::min({retry_at_, copier_.next_step(), notes_copier_.next_step()});
     if (!std::exchange(complained_, true)) {
       Log(Severity::kWarning,
           absl::StrCat("group ", subscribe_.group, " cannot consume, and tries again: ", why.message()));
@@ -250,6 +267,7 @@ void Member::Connect(absl::Time now) {
 void Member::FailStart(const absl::Status& why) {
   Disconnect(why);
   copier_.End(why);
+  notes_copier_.End(absl::CancelledError(why.message()));
   loop_->Remove(this);
   next_step_ = absl::InfiniteFuture();
   absl::MutexLock lock(&mutex_);
@@ -260,7 +278,6 @@ void Member::FailStart(const absl::Status& why) {
 void Member::Disconnect(const absl::Status& why) {
   if (connection_ == nullptr) return;
   for (Queue& queue : queues_) LoseChannel(queue, /*revoke=*/true);
-  for (const std::unique_ptr<Notes>& notes : notes_) notes->Detach();
   setup_.reset();
   connection_.reset();
   next_check_ = absl::InfiniteFuture();
@@ -275,16 +292,18 @@ void Member::Disconnect(const absl::Status& why) {
 }
 
 // Once everything is settled: each channel is closed when the server has all of its acknowledgements.
-void Member::Leave() {
+void Member::Leave(absl::Time now) {
+  // What is still in hand belongs to handlers that do not return: the server gives it to others.
+  if (releases_ > 0 || !copier_.idle() || !notes_copier_.idle()) return;
   bool open = false;
   for (size_t i = 0; i < queues_.size(); ++i) {
     Queue& queue = queues_[i];
     if (queue.state == Queue::State::kClosed || queue.state == Queue::State::kJoining) continue;
     open = true;
     if (queue.state == Queue::State::kClosing || queue.state == Queue::State::kCancelling) continue;
-    if (queue.in_hand == 0 && queue.releasing == 0 && queue.pending.empty()) CloseChannel(static_cast<int>(i));
+    if (queue.releasing == 0 && queue.pending.empty()) CloseChannel(static_cast<int>(i), now);
   }
-  if (open || in_hand_ != nullptr || releases_ > 0 || !copier_.idle()) return;
+  if (open) return;
   if (!std::exchange(said_goodbye_, true)) connection_->Close();
   if (connection_->closed()) loop_->Post([self = shared_from_this()] { self->End(); });
 }
@@ -292,6 +311,7 @@ void Member::Leave() {
 void Member::End() {
   const absl::Status why = absl::CancelledError("the subscription is closed");
   copier_.End(why);
+  notes_copier_.End(why);
   Disconnect(why);
   loop_->Remove(this);
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
@@ -307,7 +327,6 @@ void Member::End() {
 
 void Member::AfterRead() {
   if (connection_ != nullptr && broken_.ok()) Deliver(Now());
-  for (Queue& queue : queues_) SendAcks(queue);
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
   if (broken_.ok()) return;
   const absl::Status why = std::exchange(broken_, absl::OkStatus());

@@ -28,6 +28,9 @@
 
 namespace messaging::rabbitmq {
 
+// How long the server's channel may take to pass on what it was told one by one.
+inline constexpr absl::Duration kSinglesSettle = absl::Milliseconds(500);
+
 class Member : public Subscription, public io::Loop::Source, public std::enable_shared_from_this<Member> {
  public:
   Member(std::shared_ptr<io::Loop> loop, const RabbitmqOptions& options, Connector connect, SubscribeOptions subscribe,
@@ -60,13 +63,14 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
     enum class State { kClosed, kJoining, kConsuming, kCancelling, kCancelled, kLeaving, kClosing };
     State state = State::kClosed;
     std::unique_ptr<Channel> channel;
-    uint64_t life = 0;      // Counts the channel's.
-    int consumer = 0;       // Counts consumers in all lives: their tags.
-    bool joined = false;    // At some time.
-    bool existed = false;   // Before this member came.
+    uint64_t life = 0;         // Counts the channel's.
+    int consumer = 0;          // Counts consumers in all lives: their tags.
+    bool joined = false;       // At some time.
+    bool existed = false;      // Before this member came.
     bool keeps_limit = false;  // It was declared with another delivery limit, and keeps it.
-    int prefetch = 0;       // Of the consumer that there is.
-    bool active = false;    // Something was delivered in this life.
+    int prefetch = 0;          // Of its consumers together.
+    int first_consumer = 1;    // Of those that there are now.
+    bool active = false;       // Something was delivered in this life.
     absl::Time join_at = absl::InfinitePast();
     absl::Time fixed_until = absl::InfinitePast();  // Its prefetch is not changed before.
 
@@ -75,13 +79,17 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
     std::deque<RabbitRecord*> pending;  // Here, and not delivered.
     size_t in_hand = 0;                 // Delivered, and not settled.
     size_t releasing = 0;               // On their way back.
-    // What is not acknowledged in this life, by tag: out[0] has first_out. True: it is handled.
-    std::deque<bool> out;
+    // What came in this life, by tag: out[0] has first_out, and is not handled.
+    enum class Out : uint8_t { kOpen, kDone, kSettled };
+    std::deque<Out> out;
     uint64_t first_out = 1;
-    std::vector<uint64_t> done;  // Tags, to be acknowledged.
+    size_t done = 0;  // Of `out`, to be acknowledged.
+    absl::Time done_since = absl::InfinitePast();
+    // What was acknowledged, or given back, one by one lately.
+    size_t singles = 0;
+    absl::Time single_at = absl::InfinitePast();
 
     bool partitioned() const { return partition >= 0; }
-    std::string tag() const { return std::to_string(consumer); }
   };
   // Copies of one message, until all of them are stored.
   struct Copying {
@@ -95,7 +103,8 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   void Disconnect(const absl::Status& why);
   void FailStart(const absl::Status& why);
   void Tick(absl::Time now);
-  void Leave();
+  void Leave(absl::Time now);
+  void StepCopiers(absl::Time now);
   void End();
   void FreeDropped();
   void Answer(Settlement settlement, const absl::Status& status);
@@ -117,7 +126,8 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   void OnChannelClosed(int number, const absl::Status& why);
   void LoseChannel(Queue& queue, bool revoke);
   void Cancel(int number);
-  void CloseChannel(int number);
+  void AddConsumer(int number, int prefetch);
+  void CloseChannel(int number, absl::Time now);
   int WantedPrefetch(const Queue& queue) const;
   void AdjustPrefetch(int number, absl::Time now);
   void Balance();
@@ -129,12 +139,13 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   bool Check(Queue& queue, RabbitRecord& record, absl::Time now);
   void TakeVerdicts();
   void MarkDone(RabbitRecord& record);
-  void SendAcks(Queue& queue);
+  void SendAcks(Queue& queue, absl::Time now);
   void StoreCopies(Settlement settlement);
   void Begin(Settlement settlement);
   void Release(std::vector<Settlement> settlements, std::vector<RabbitRecord*> records);
   void Requeue(std::vector<Settlement>& settlements, std::vector<RabbitRecord*>& records);
   void GiveBack(const RabbitRecord& record);
+  void NoteSingle(Queue& queue, absl::Time now);
   void ReleasePending(Queue& queue);
   void NoteOwn(int topic, const std::vector<Released>& messages);
   bool IsStale(const RabbitRecord& record) const;
@@ -162,8 +173,9 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<Channel> setup_;  // For what concerns no queue, and may fail.
   Copier copier_;
+  Copier notes_copier_;  // Its own connection: a stream that is being made ends those that use it.
   std::vector<Settlement> answers_;
-  absl::Status broken_;            // What a frame said that ends the connection, once what came with it is done.
+  absl::Status broken_;  // What a frame said that ends the connection, once what came with it is done.
   RabbitRecord* in_hand_ = nullptr;
   size_t in_hand_count_ = 0;
   size_t in_hand_bytes_ = 0;
@@ -180,7 +192,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   bool said_goodbye_ = false;
   bool warned_timeout_ = false;
   double mean_bytes_ = 0;  // Of a message, as they come lately; 0: none came.
-  Version version_;  // The server's.
+  Version version_;        // The server's.
   absl::Duration consumer_timeout_;
   absl::Time start_limit_ = absl::InfiniteFuture();
   absl::Time retry_at_ = absl::InfinitePast();

@@ -21,6 +21,8 @@ namespace {
 constexpr int kFirstPrefetch = 16;      // Before it is known how large messages are.
 constexpr int kPartitionPrefetch = 50;  // A consumer that changed it would lose its partition.
 constexpr int kMostPrefetch = 20'000;
+constexpr int kMostConsumers = 3;   // Of this member, for one queue.
+constexpr size_t kFewSingles = 16;  // The server sends so many on at once, and more.
 constexpr absl::Duration kPrefetchStays = absl::Milliseconds(100);
 
 absl::Time Now() { return Clock::Steady().Now(); }
@@ -46,10 +48,7 @@ void Member::OnFrame(const amqp_frame_t& frame) {
   if (index < queues_.size()) return OnQueueFrame(static_cast<int>(index), frame);
   if (index == queues_.size()) {
     if (frame.frame_type == AMQP_FRAME_METHOD) setup_->OnMethod(frame.payload.method);
-    return;
   }
-  const size_t topic = index - queues_.size() - 1;
-  if (topic < notes_.size() && notes_[topic]->IsChannel(frame.channel)) notes_[topic]->OnFrame(frame);
 }
 
 void Member::OnQueueFrame(int number, const amqp_frame_t& frame) {
@@ -69,9 +68,8 @@ void Member::OnQueueFrame(int number, const amqp_frame_t& frame) {
     LoseChannel(queue, /*revoke=*/false);
     queue.state = Queue::State::kClosing;
     amqp_channel_close_t close = {.reply_code = AMQP_REPLY_SUCCESS, .reply_text = Bytes("the queue is gone")};
-    queue.channel->Ask(AMQP_CHANNEL_CLOSE_METHOD, &close, [this, number](const absl::Status&, const amqp_method_t*) {
-      Rejoin(number, Now());
-    });
+    queue.channel->Ask(AMQP_CHANNEL_CLOSE_METHOD, &close,
+                       [this, number](const absl::Status&, const amqp_method_t*) { Rejoin(number, Now()); });
   }
 }
 
@@ -101,7 +99,7 @@ void Member::OnContent(int number, const amqp_frame_t& frame) {
   const auto bytes = static_cast<double>(record.pinned_bytes);
   mean_bytes_ = std::max(bytes, mean_bytes_ * 0.9 + bytes * 0.1);
   queue.active = true;
-  queue.out.push_back(false);
+  queue.out.push_back(Queue::Out::kOpen);
   record.next = in_hand_;
   if (in_hand_ != nullptr) in_hand_->previous = &record;
   in_hand_ = &record;
@@ -115,27 +113,26 @@ void Member::Join(int number) {
   queue.channel = std::make_unique<Channel>(*connection_, number + 1);
   queue.channel->on_closed = [this, number](const absl::Status& why) { OnChannelClosed(number, why); };
   queue.channel->Open();
-  queue.channel->DeclareQueue({.name = queue.name}, /*passive=*/true,
-                              [this, number](const absl::Status& status, QueueFigures) {
-                                Queue& queue = queues_[number];
-                                const bool there = status.ok();
-                                if (!there && (queue.foreign || status.code() != absl::StatusCode::kNotFound)) {
-                                  return JoinFailed(number, status);
-                                }
-                                if (!there && was_connected_) {
-                                  Log(Severity::kWarning, absl::StrCat("the queue ", queue.name,
-                                                                       " is gone, with what was in it, and is made again"));
-                                }
-                                queue.existed = there;
-                                if (queue.foreign) return Consume(number);
-                                if (queue.keeps_limit && there) return Bind(number);
-                                Declare(number);
-                              });
+  queue.channel->DeclareQueue(
+      {.name = queue.name}, /*passive=*/true, [this, number](const absl::Status& status, QueueFigures) {
+        Queue& queue = queues_[number];
+        const bool there = status.ok();
+        if (!there && (queue.foreign || status.code() != absl::StatusCode::kNotFound)) {
+          return JoinFailed(number, status);
+        }
+        if (!there && was_connected_) {
+          Log(Severity::kWarning,
+              absl::StrCat("the queue ", queue.name, " is gone, with what was in it, and is made again"));
+        }
+        queue.existed = there;
+        if (queue.foreign) return Consume(number);
+        if (queue.keeps_limit && there) return Bind(number);
+        Declare(number);
+      });
 }
 
 QueueSpec Member::SpecOf(const Queue& queue) const {
-  return GroupQueue(options_, subscribe_.topics[queue.topic].topic, subscribe_.group, queue.partition,
-                    version_);
+  return GroupQueue(options_, subscribe_.topics[queue.topic].topic, subscribe_.group, queue.partition, version_);
 }
 
 void Member::Declare(int number) {
@@ -177,9 +174,8 @@ void Member::Bind(int number) {
                         }
                         if (!status.ok()) return JoinFailed(number, status);
                         if (!queue.existed && !was_connected_) {
-                          Log(Severity::kInfo,
-                              absl::StrCat("group ", subscribe_.group, " begins with the queue ", queue.name,
-                                           ": what was sent before is not for it"));
+                          Log(Severity::kInfo, absl::StrCat("group ", subscribe_.group, " begins with the queue ",
+                                                            queue.name, ": what was sent before is not for it"));
                         }
                         Consume(number);
                       });
@@ -188,10 +184,16 @@ void Member::Bind(int number) {
 void Member::Consume(int number) {
   Queue& queue = queues_[number];
   if (!queue.channel->open()) queue.channel->Open();
-  queue.prefetch = WantedPrefetch(queue);
+  queue.prefetch = 0;
+  queue.first_consumer = queue.consumer + 1;
+  AddConsumer(number, WantedPrefetch(queue));
+}
+
+void Member::AddConsumer(int number, int prefetch) {
+  Queue& queue = queues_[number];
+  queue.prefetch += prefetch;
   queue.fixed_until = Now() + kPrefetchStays;
-  ++queue.consumer;
-  queue.channel->Consume(queue.name, queue.tag(), queue.prefetch, amqp_empty_table,
+  queue.channel->Consume(queue.name, absl::StrCat(++queue.consumer), prefetch, amqp_empty_table,
                          [this, number](const absl::Status& status) {
                            if (!status.ok()) return JoinFailed(number, status);
                            OnJoined(number);
@@ -269,7 +271,7 @@ void Member::LoseChannel(Queue& queue, bool revoke) {
   queue.coming.reset();
   queue.releasing = 0;
   queue.out.clear();
-  queue.done.clear();
+  queue.done = 0;
   queue.first_out = 1;
   ++queue.life;
   queue.active = false;
@@ -280,18 +282,27 @@ void Member::LoseChannel(Queue& queue, bool revoke) {
 void Member::Cancel(int number) {
   Queue& queue = queues_[number];
   queue.state = Queue::State::kCancelling;
-  queue.channel->Cancel(queue.tag(), [this, number](const absl::Status& status) {
-    Queue& queue = queues_[number];
-    if (!status.ok() || queue.state != Queue::State::kCancelling) return;  // OnChannelClosed comes.
-    if (is_fetching_) return Consume(number);  // With another prefetch.
-    queue.state = Queue::State::kCancelled;
-    loop_->Notify();
-  });
+  for (int consumer = queue.first_consumer; consumer <= queue.consumer; ++consumer) {
+    const bool last = consumer == queue.consumer;
+    queue.channel->Cancel(absl::StrCat(consumer), [this, number, last](const absl::Status& status) {
+      Queue& queue = queues_[number];
+      if (!last || !status.ok() || queue.state != Queue::State::kCancelling) return;  // OnChannelClosed comes.
+      if (is_fetching_) return Consume(number);                                       // With a smaller prefetch.
+      queue.state = Queue::State::kCancelled;
+      loop_->Notify();
+    });
+  }
 }
 
-void Member::CloseChannel(int number) {
+// The server's channel gathers what comes faster than a quorum queue takes it, and forgets it when it ends: after many
+// acknowledgements of single messages it gets some time.
+void Member::CloseChannel(int number, absl::Time now) {
   Queue& queue = queues_[number];
-  SendAcks(queue);
+  SendAcks(queue, now);
+  if (queue.singles > kFewSingles && now < queue.single_at + kSinglesSettle) {
+    next_check_ = std::min(next_check_, queue.single_at + kSinglesSettle);
+    return;
+  }
   queue.state = Queue::State::kClosing;
   queue.channel->Close([this, number](const absl::Status&) {
     Queue& queue = queues_[number];
@@ -313,15 +324,19 @@ int Member::WantedPrefetch(const Queue& queue) const {
   return mean_bytes_ == 0 ? std::min(wanted, kFirstPrefetch) : wanted;
 }
 
-// A consumer cannot change it: another takes its place.
+// A consumer cannot change it: for more another comes to its help; for less all are cancelled, which the server does by
+// delivering again what was on its way.
 void Member::AdjustPrefetch(int number, absl::Time now) {
   Queue& queue = queues_[number];
   if (queue.partitioned() || now < queue.fixed_until) return;
   const size_t held = queue.in_hand + queue.pending.size();
   const int wanted = WantedPrefetch(queue);
   const bool more = wanted >= 2 * queue.prefetch && held * 2 >= static_cast<size_t>(queue.prefetch);
-  const bool less = wanted * 2 < queue.prefetch;
-  if (more || less) Cancel(number);
+  if (more && queue.consumer - queue.first_consumer < kMostConsumers) {
+    AddConsumer(number, std::min(wanted - queue.prefetch, kMostPrefetch));
+  } else if (wanted * 4 < queue.prefetch) {
+    Cancel(number);
+  }
 }
 
 void Member::Manage(int number, absl::Time now) {
@@ -349,11 +364,11 @@ void Member::Manage(int number, absl::Time now) {
       ReleasePending(queue);
       break;
     case Queue::State::kLeaving:
-      if (queue.in_hand > 0 || queue.releasing > 0) break;
+      if ((queue.in_hand > 0 && !closing_) || queue.releasing > 0) break;
       if (!queue.pending.empty()) {
         ReleasePending(queue);
       } else if (!closing_) {
-        CloseChannel(number);
+        CloseChannel(number, now);
       }
       break;
     default:

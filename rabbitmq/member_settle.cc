@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "messaging/broker/clock.h"
 #include "rabbitmq/member.h"
 #include "rabbitmq/topology.h"
 
@@ -19,6 +20,7 @@ namespace {
 // A member that lost its connection comes back and says what it had: so long others wait before they take what is
 // redelivered for what a crash left behind.
 constexpr absl::Duration kGrace = absl::Milliseconds(300);
+constexpr absl::Duration kAckWait = absl::Milliseconds(50);  // For one acknowledgement of several.
 constexpr size_t kMostOwn = 100'000;
 
 }  // namespace
@@ -60,7 +62,7 @@ bool Member::Check(Queue& queue, RabbitRecord& record, absl::Time now) {
   if (record.checked) return true;
   Notes& notes = *notes_[queue.topic];
   if (!notes.caught_up(record.arrived)) {
-    notes.Catch(now, *connection_, static_cast<int>(queues_.size()) + 2 + queue.topic);
+    notes.Catch(now, Publisher::kFirstFree + queue.topic);
     loop_->Notify();
     return false;
   }
@@ -113,23 +115,45 @@ void Member::TakeVerdicts() {
 }
 
 void Member::MarkDone(RabbitRecord& record) {
-  if (!IsStale(record)) queues_[record.queue].done.push_back(record.tag);
+  if (IsStale(record)) return;
+  Queue& queue = queues_[record.queue];
+  queue.out[record.tag - queue.first_out] = Queue::Out::kDone;
+  if (queue.done++ == 0) queue.done_since = Clock::Steady().Now();
 }
 
-// All up to the first that is not handled by one acknowledgement, the others by one each. The server knows no tag
-// twice: what is acknowledged for several is the last of those that it still waits for.
-void Member::SendAcks(Queue& queue) {
-  if (queue.done.empty()) return;
-  std::vector<uint64_t> tags = std::exchange(queue.done, {});
-  std::sort(tags.begin(), tags.end());
-  for (const uint64_t tag : tags) queue.out[tag - queue.first_out] = true;
-  size_t prefix = 0;
-  while (prefix < queue.out.size() && queue.out[prefix]) ++prefix;
-  const auto beyond = std::lower_bound(tags.begin(), tags.end(), queue.first_out + prefix);
-  if (beyond != tags.begin()) queue.channel->Ack(*(beyond - 1), /*multiple=*/beyond - tags.begin() > 1);
-  for (auto tag = beyond; tag != tags.end(); ++tag) queue.channel->Ack(*tag, /*multiple=*/false);
-  queue.out.erase(queue.out.begin(), queue.out.begin() + static_cast<ptrdiff_t>(prefix));
-  queue.first_out += prefix;
+// All up to the first that is not handled, by one acknowledgement. The others wait a little for that one; then they are
+// acknowledged one by one. The server knows no tag twice: what is acknowledged for several is the last of those that it
+// still waits for.
+void Member::SendAcks(Queue& queue, absl::Time now) {
+  if (queue.done == 0) return;
+  uint64_t last = 0;
+  for (; !queue.out.empty() && queue.out.front() != Queue::Out::kOpen; queue.out.pop_front(), ++queue.first_out) {
+    if (queue.out.front() != Queue::Out::kDone) continue;
+    last = queue.first_out;
+    --queue.done;
+  }
+  if (last != 0) {
+    queue.channel->Ack(last, /*multiple=*/true);
+    queue.done_since = now;
+  }
+  if (queue.done == 0) return;
+  if (now < queue.done_since + kAckWait) {
+    next_check_ = std::min(next_check_, queue.done_since + kAckWait);
+    return;
+  }
+  for (size_t i = 0; i < queue.out.size(); ++i) {
+    if (queue.out[i] != Queue::Out::kDone) continue;
+    queue.channel->Ack(queue.first_out + i, /*multiple=*/false);
+    queue.out[i] = Queue::Out::kSettled;
+    NoteSingle(queue, now);
+  }
+  queue.done = 0;
+}
+
+void Member::NoteSingle(Queue& queue, absl::Time now) {
+  if (now > queue.single_at + kSinglesSettle) queue.singles = 0;
+  ++queue.singles;
+  queue.single_at = now;
 }
 
 // First the copies, each confirmed, then the original.
@@ -172,10 +196,10 @@ void Member::Begin(Settlement settlement) {
   auto& record = *static_cast<RabbitRecord*>(kept->delivery.record());
   const Copy& begin = kept->copies->front();
   if (record.identity.empty()) record.identity = IdentityOf(record);
-  const absl::Time not_before =
-      begin.delay > absl::ZeroDuration() ? absl::Now() + begin.delay : absl::InfinitePast();
+  const absl::Time not_before = begin.delay > absl::ZeroDuration() ? absl::Now() + begin.delay : absl::InfinitePast();
   notes_[queues_[record.queue].topic]->Begin(
-      record.identity, begin.failure.attempts, not_before, begin.failure.handler, [this, kept](const absl::Status& status) {
+      record.identity, begin.failure.attempts, not_before, begin.failure.handler,
+      [this, kept](const absl::Status& status) {
         const auto& record = *static_cast<const RabbitRecord*>(kept->delivery.record());
         Answer(std::move(*kept),
                record.revoked ? absl::CancelledError("the server gives it to somebody else") : status);
@@ -228,7 +252,16 @@ void Member::Requeue(std::vector<Settlement>& settlements, std::vector<RabbitRec
   std::sort(all.begin(), all.end(), [](const RabbitRecord* a, const RabbitRecord* b) {
     return std::pair(a->queue, a->tag) < std::pair(b->queue, b->tag);
   });
-  for (RabbitRecord* record : all) GiveBack(*record);
+  std::map<int, size_t> delivered;
+  for (const RabbitRecord* record : all) delivered[record->queue] += record->delivered ? 1 : 0;
+  for (const RabbitRecord* record : all) {
+    const Queue& queue = queues_[record->queue];
+    // Of a partition it would come again to this member at once; and where no handler runs any more the channel is
+    // closed next. That gives all back, in order.
+    const bool by_closing = queue.partitioned() ? !is_fetching_ || queue.state == Queue::State::kLeaving
+                                                : !is_fetching_ && queue.in_hand == delivered[record->queue];
+    if (!by_closing) GiveBack(*record);
+  }
   for (RabbitRecord* record : records) {
     if (!record->delivered && !IsStale(*record)) --queues_[record->queue].releasing;
     Free(record);
@@ -242,15 +275,9 @@ void Member::Requeue(std::vector<Settlement>& settlements, std::vector<RabbitRec
 void Member::GiveBack(const RabbitRecord& record) {
   if (IsStale(record)) return;
   Queue& queue = queues_[record.queue];
-  // Of a partition it would come again to this member at once: it goes back, in order, when the channel is closed.
-  if (queue.partitioned() && (queue.state == Queue::State::kLeaving || !is_fetching_)) return;
-  SendAcks(queue);
   queue.channel->Requeue(record.tag, /*multiple=*/false);
-  queue.out[record.tag - queue.first_out] = true;
-  while (!queue.out.empty() && queue.out.front()) {
-    queue.out.pop_front();
-    ++queue.first_out;
-  }
+  queue.out[record.tag - queue.first_out] = Queue::Out::kSettled;
+  NoteSingle(queue, Clock::Steady().Now());
 }
 
 void Member::ReleasePending(Queue& queue) {

@@ -1,6 +1,7 @@
 #include "rabbitmq/notes.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,17 +30,23 @@ constexpr char kTag[] = "notes";
 
 }  // namespace
 
-void Notes::Write(std::string body, Done done) {
-  auto kept = std::make_shared<std::string>(std::move(body));
-  Copier::Job job{.place = stream_, .message = Encoded::Plain(*kept)};
-  job.done = [kept, done = std::move(done)](const absl::Status& status) { done(status); };
+// Over a lost connection, too: twice the same note does no harm. A stream that is being made ends the connections that
+// use it.
+void Notes::Write(std::shared_ptr<const std::string> body, Done done) {
+  Copier::Job job{.place = stream_, .message = Encoded::Plain(*body)};
+  job.done = [this, body, done = std::move(done)](const absl::Status& status) mutable {
+    if (status.code() == absl::StatusCode::kUnavailable) return Write(std::move(body), std::move(done));
+    done(status);
+  };
   copier_.Publish(std::move(job));
 }
 
 void Notes::Begin(const std::string& identity, int attempts, absl::Time not_before, std::string_view handler,
                   Done done) {
   const int64_t when = not_before == absl::InfinitePast() ? 0 : absl::ToUnixMicros(not_before);
-  Write(absl::StrCat(std::string_view(&kBegin, 1), identity, attempts, " ", when, " ", handler), std::move(done));
+  Write(std::make_shared<std::string>(
+            absl::StrCat(std::string_view(&kBegin, 1), identity, attempts, " ", when, " ", handler)),
+        std::move(done));
 }
 
 void Notes::Release(const std::vector<Released>& messages, Done done) {
@@ -51,16 +58,17 @@ void Notes::Release(const std::vector<Released>& messages, Done done) {
       for (int shift = 24; shift >= 0; shift -= 8) body += static_cast<char>(messages[i].deliveries >> shift);
     }
     // They are confirmed in their order, near enough: the last answers for all.
-    Write(std::move(body), to == messages.size() ? std::move(done) : [](const absl::Status&) {});
+    Write(
+        std::make_shared<std::string>(std::move(body)),
+        to == messages.size() ? std::move(done) : [](const absl::Status&) {});
   }
 }
 
-void Notes::Catch(absl::Time now, Connection& connection, int channel) {
-  if (channel_ == nullptr) {
-    channel_ = std::make_unique<Channel>(connection, channel);
-    channel_->on_closed = [this](const absl::Status&) { marking_ = false; };
+void Notes::Catch(absl::Time now, int channel) {
+  if (channel_ == nullptr && copier_.connection() != nullptr) {
+    channel_ = std::make_unique<Channel>(*copier_.connection(), channel);
   }
-  if (!channel_->open()) {
+  if (channel_ != nullptr && !channel_->open()) {
     channel_->Open();
     channel_->DeclareQueue(stream_, /*passive=*/false, [this](const absl::Status& status, QueueFigures) {
       if (!status.ok()) {
@@ -76,9 +84,10 @@ void Notes::Catch(absl::Time now, Connection& connection, int channel) {
   if (marking_) return;
   marking_ = true;
   marked_ = now;
-  Write(absl::StrCat(std::string_view(&kMarker, 1), member_, " ", ++marker_), [this](const absl::Status& status) {
-    if (!status.ok()) marking_ = false;
-  });
+  Write(std::make_shared<std::string>(absl::StrCat(std::string_view(&kMarker, 1), member_, " ", ++marker_)),
+        [this](const absl::Status& status) {
+          if (!status.ok()) marking_ = false;
+        });
 }
 
 void Notes::OnFrame(const amqp_frame_t& frame) {
@@ -88,7 +97,6 @@ void Notes::OnFrame(const amqp_frame_t& frame) {
       tag_ = static_cast<const amqp_basic_deliver_t*>(frame.payload.method.decoded)->delivery_tag;
     } else if (frame.payload.method.id == AMQP_BASIC_CANCEL_METHOD) {
       channel_->Close(nullptr);  // The stream is gone: it is made again when it is needed.
-      marking_ = false;
     }
     return;
   }
@@ -143,7 +151,7 @@ const Note* Notes::Find(const std::string& identity) const {
 
 void Notes::Detach() {
   channel_.reset();
-  marking_ = failed_ = false;
+  failed_ = false;
   notes_.clear();  // All of it is read again.
 }
 

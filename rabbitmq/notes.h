@@ -24,7 +24,7 @@ namespace messaging::rabbitmq {
 // Of one message.
 struct Note {
   int64_t released_at = -1;  // Given back when it had been delivered so many times before; -1: never.
-  int attempts = 0;       // That began, of this handler.
+  int attempts = 0;          // That began, of this handler.
   std::string handler;
   absl::Time not_before = absl::InfinitePast();
 };
@@ -47,17 +47,17 @@ class Notes {
   void Release(const std::vector<Released>& messages, Done done);
 
   // Reads what was written before `now`; caught_up(now) says when that is done. Several calls are one reading.
-  void Catch(absl::Time now, Connection& connection, int channel);
+  void Catch(absl::Time now, int channel);
   bool caught_up(absl::Time since) const { return failed_ || caught_ >= since; }
   // Null: there is none. Knows what was read.
   const Note* Find(const std::string& identity) const;
 
   bool IsChannel(int number) const { return channel_ != nullptr && channel_->number() == number; }
   void OnFrame(const amqp_frame_t& frame);
-  void Detach();  // The connection is gone.
+  void Detach();  // The copier's connection is gone.
 
  private:
-  void Write(std::string body, Done done);
+  void Write(std::shared_ptr<const std::string> body, Done done);
   void Read(std::string_view body);
   Note& At(std::string_view identity);
 

@@ -94,8 +94,8 @@ absl::Status CheckTopics(const RabbitmqOptions& options) {
   for (const auto& [topic, of_topic] : options.topics) {
     for (const auto& [name, value] : of_topic.settings) {
       if (name != "queue" && name != "exchange" && name != "routing_key") {
-        return absl::InvalidArgumentError(absl::StrCat("rabbitmq: topic ", topic, " has no setting ", name,
-                                                       "; it has queue, exchange, routing_key"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("rabbitmq: topic ", topic, " has no setting ", name, "; it has queue, exchange, routing_key"));
       }
       if (value.size() > 255) {
         return absl::InvalidArgumentError(absl::StrCat("rabbitmq: topic ", topic, ": ", name, " is too long"));

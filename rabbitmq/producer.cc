@@ -20,7 +20,7 @@
 namespace messaging::rabbitmq {
 namespace {
 
-constexpr size_t kMaxUnsentBytes = 1 << 20;              // More would only wait in the socket's buffer.
+constexpr size_t kMaxUnsentBytes = 1 << 20;                 // More would only wait in the socket's buffer.
 constexpr absl::Duration kPause = absl::Milliseconds(200);  // Before what was refused for a while is sent again.
 
 bool ForGood(const absl::Status& status) {
@@ -77,13 +77,13 @@ void Producer::Step(absl::Time now) {
   next_step_ = next_read_;
   if (std::exchange(blocked_, connection->blocked()) != connection->blocked()) {
     asked_since_ = now;
-    Log(Severity::kWarning, blocked_ ? absl::StrCat(options_.Address(), " takes no messages for now: ",
-                                                    connection->blocked_why())
-                                     : absl::StrCat(options_.Address(), " takes messages again"));
+    Log(Severity::kWarning,
+        blocked_ ? absl::StrCat(options_.Address(), " takes no messages for now: ", connection->blocked_why())
+                 : absl::StrCat(options_.Address(), " takes messages again"));
   }
   if (open_ > 0 && !blocked_ && now > asked_since_ + options_.response_timeout) {
-    return OnLost(connection, connection->Lost(absl::StrCat("no confirm for ",
-                                                            absl::FormatDuration(options_.response_timeout))));
+    return OnLost(connection,
+                  connection->Lost(absl::StrCat("no confirm for ", absl::FormatDuration(options_.response_timeout))));
   }
   if (open_ > 0) next_step_ = std::min(next_step_, asked_since_ + options_.response_timeout + absl::Milliseconds(1));
   if (now < retry_at_) {

@@ -16,9 +16,7 @@ constexpr int kMessages = 1;
 constexpr int kPlaces = 2;
 constexpr size_t kFrameOverhead = 512;
 
-size_t HashOf(std::string_view routing_key, std::string_view id) {
-  return absl::HashOf(routing_key, id);
-}
+size_t HashOf(std::string_view routing_key, std::string_view id) { return absl::HashOf(routing_key, id); }
 
 }  // namespace
 
@@ -75,6 +73,10 @@ void Publisher::Declare(const QueueSpec& spec, Channel::Done done) {
 
 void Publisher::OnFrame(const amqp_frame_t& frame) {
   if (frame.channel == kMessages) return OnMessageFrame(frame);
+  if (frame.channel >= kFirstFree) {
+    if (on_other_frame) on_other_frame(frame);
+    return;
+  }
   if (frame.frame_type == AMQP_FRAME_METHOD) places_->OnMethod(frame.payload.method);
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ class Publisher {
   };
 
   explicit Publisher(Owner& owner) : owner_(owner) {}
+  // Frames of channels from kFirstFree on, which are others'.
+  static constexpr int kFirstFree = 3;
+  std::function<void(const amqp_frame_t&)> on_other_frame;
 
   void Attach(std::unique_ptr<Connection> connection);
   void Detach();  // Without answers.

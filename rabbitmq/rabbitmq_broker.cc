@@ -87,8 +87,9 @@ class RabbitmqBroker : public Broker {
 
   std::vector<std::string> Warnings() override {
     if (!options_.classic_queues) return {};
-    return {"rabbitmq: queue_type is classic: an accepted message is on one node, and lost with it; better: "
-            "queue_type=quorum"};
+    return {
+        "rabbitmq: queue_type is classic: an accepted message is on one node, and lost with it; better: "
+        "queue_type=quorum"};
   }
 
  private:

@@ -68,12 +68,8 @@ void Destroy(void* self) {
   delete &Self(self);
 }
 
-constexpr SocketFunctions kFunctions = {.send = Send,
-                                        .recv = Recv,
-                                        .open = Open,
-                                        .close = Close,
-                                        .get_sockfd = GetFd,
-                                        .destroy = Destroy};
+constexpr SocketFunctions kFunctions = {
+    .send = Send, .recv = Recv, .open = Open, .close = Close, .get_sockfd = GetFd, .destroy = Destroy};
 
 absl::Status Handshake(BufferedSocket& socket, absl::Time deadline) {
   while (true) {

@@ -23,7 +23,7 @@ struct BufferedSocket {
   int fd = -1;
   ssl_st* ssl = nullptr;
   std::string out;
-  size_t sent = 0;          // Of `out`.
+  size_t sent = 0;             // Of `out`.
   bool may_have_more = false;  // The last read filled what it was given, or TLS holds more.
 
   // What rabbitmq-c takes; it calls Delete when it is done with it.

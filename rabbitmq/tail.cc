@@ -29,20 +29,20 @@ absl::Status RabbitmqAdmin::Tail(const TailOptions& tail, std::function<bool(con
   const amqp_connection_state_t state = connection.state();
   amqp_queue_declare_ok_t* const queue =
       amqp_queue_declare(state, kChannel, amqp_empty_bytes, 0, 0, /*exclusive=*/1, /*auto_delete=*/1, amqp_empty_table);
-  if (queue == nullptr) return connection.LastStatus();
+  if (queue == nullptr) return connection.LastStatus(kChannel);
   const std::string name(View(queue->queue));
   const std::string exchange = ExchangeOf(options_, tail.topic);
   const int partitions = options_.PartitionsOf(tail.topic);
   for (int i = partitions == 0 ? -1 : 0; i < partitions; ++i) {
     const std::string key = RoutingKey(options_, tail.topic, i);
     amqp_queue_bind(state, kChannel, Bytes(name), Bytes(exchange), Bytes(key), amqp_empty_table);
-    const absl::Status bound = connection.LastStatus();
+    const absl::Status bound = connection.LastStatus(kChannel);
     if (!bound.ok()) return bound;
   }
   if (!tail.follow) return absl::OkStatus();  // The server keeps nothing that it could show.
   amqp_basic_consume(state, kChannel, Bytes(name), amqp_empty_bytes, 0, /*no_ack=*/1, /*exclusive=*/1,
                      amqp_empty_table);
-  if (const absl::Status status = connection.LastStatus(); !status.ok()) return status;
+  if (const absl::Status status = connection.LastStatus(kChannel); !status.ok()) return status;
   std::unique_ptr<RabbitRecord> record;
   uint64_t left = 0;
   while (!stop()) {

@@ -18,9 +18,9 @@ namespace messaging::rabbitmq {
 namespace {
 
 constexpr int64_t kNoLimit = -1;
-constexpr int kLimitsByDefault = 4;                // The major version since which quorum queues limit deliveries.
-constexpr int64_t kNotesBytes = 64 << 20;          // Of notes, in segments ...
-constexpr int64_t kNotesSegment = 4 << 20;         // ... of so many bytes.
+constexpr int kLimitsByDefault = 4;         // The major version since which quorum queues limit deliveries.
+constexpr int64_t kNotesBytes = 64 << 20;   // Of notes, in segments ...
+constexpr int64_t kNotesSegment = 4 << 20;  // ... of so many bytes.
 constexpr char kNotesAge[] = "7D";
 
 QueueSpec Quorum(std::string name, Version version) {

@@ -42,8 +42,8 @@ bool IsCounter(std::string_view name) {
 
 // Ours, about one copy: another copy has its own.
 bool IsOfCopy(std::string_view name) {
-  for (const std::string_view each : {"handler", "attempts", "first", "last", "code", "error", "suspect", "copy",
-                                      "topic", "group", "since"}) {
+  for (const std::string_view each :
+       {"handler", "attempts", "first", "last", "code", "error", "suspect", "copy", "topic", "group", "since"}) {
     if (absl::StartsWith(name, kOurs) && name.substr(kOurs.size()) == each) return true;
   }
   return false;
@@ -186,8 +186,7 @@ void ReadHeaders(const amqp_table_t& table, RabbitRecord& record, Moved moved) {
   }
   for (int i = 0; ordered != nullptr && i + 1 < ordered->num_entries; i += 2) {
     if (!IsText(ordered->entries[i]) || !IsText(ordered->entries[i + 1])) continue;
-    record.header_views.push_back(
-        {moved(ordered->entries[i].value.bytes), moved(ordered->entries[i + 1].value.bytes)});
+    record.header_views.push_back({moved(ordered->entries[i].value.bytes), moved(ordered->entries[i + 1].value.bytes)});
   }
 }
 
@@ -210,15 +209,15 @@ void ReadProperties(const amqp_basic_properties_t& properties, amqp_bytes_t raw,
   const char* const from = static_cast<const char*>(raw.bytes);
   auto moved = [&](const amqp_bytes_t& bytes) -> std::string_view {
     if (bytes.len == 0) return {};
-    return std::string_view(record.bytes).substr(static_cast<size_t>(static_cast<const char*>(bytes.bytes) - from),
-                                                 bytes.len);
+    return std::string_view(record.bytes)
+        .substr(static_cast<size_t>(static_cast<const char*>(bytes.bytes) - from), bytes.len);
   };
   const amqp_flags_t flags = properties._flags;
   if (flags & AMQP_BASIC_MESSAGE_ID_FLAG) record.id = moved(properties.message_id);
   if (flags & AMQP_BASIC_CONTENT_TYPE_FLAG) record.content_type = moved(properties.content_type);
   if (flags & AMQP_BASIC_TIMESTAMP_FLAG) {
-    record.timestamp = absl::FromUnixSeconds(
-        static_cast<int64_t>(std::min<uint64_t>(properties.timestamp, uint64_t{1} << 40)));
+    record.timestamp =
+        absl::FromUnixSeconds(static_cast<int64_t>(std::min<uint64_t>(properties.timestamp, uint64_t{1} << 40)));
   }
   if (flags & AMQP_BASIC_HEADERS_FLAG) ReadHeaders(properties.headers, record, moved);
   if (record.timestamp == absl::InfinitePast()) record.timestamp = absl::Now();
@@ -389,10 +388,10 @@ void Encoded::AddHeaders(const std::vector<Header>& headers) {
       list_.push_back({.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = Bytes(*text)}});
     }
   }
-  entries_.push_back({.key = Bytes("messaging-headers"),
-                      .value = {.kind = AMQP_FIELD_KIND_ARRAY,
-                                .value = {.array = {.num_entries = static_cast<int>(list_.size()),
-                                                    .entries = list_.data()}}}});
+  entries_.push_back(
+      {.key = Bytes("messaging-headers"),
+       .value = {.kind = AMQP_FIELD_KIND_ARRAY,
+                 .value = {.array = {.num_entries = static_cast<int>(list_.size()), .entries = list_.data()}}}});
 }
 
 void Encoded::AddFailure(const Failure& failure) {
@@ -408,8 +407,8 @@ void Encoded::AddRecord(const RabbitRecord& record) {
   const amqp_basic_properties_t& was = Decode(record, pool_);
   properties_ = was;
   // In another queue it would end by its own time; and who sent it was true of another connection.
-  properties_._flags &= ~static_cast<amqp_flags_t>(AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_EXPIRATION_FLAG |
-                                                   AMQP_BASIC_USER_ID_FLAG);
+  properties_._flags &=
+      ~static_cast<amqp_flags_t>(AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_EXPIRATION_FLAG | AMQP_BASIC_USER_ID_FLAG);
   properties_._flags |= AMQP_BASIC_DELIVERY_MODE_FLAG;
   properties_.delivery_mode = AMQP_DELIVERY_PERSISTENT;
   bool has_time = false;

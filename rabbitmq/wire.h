@@ -45,12 +45,12 @@ struct RabbitRecord : Record {
   int queue = -1;
   uint64_t channel_life = 0;  // In which life of the queue's channel it came; another's tag means nothing.
   uint64_t tag = 0;
-  bool checked = true;       // Whether it is a suspect is known.
+  bool checked = true;  // Whether it is a suspect is known.
   absl::Time arrived;
-  std::string identity;      // IdentityOf, once it was asked for.
-  std::string noted_handler;  // What attempts_of points at.
-  bool delivered = false;  // The sink has it.
-  bool revoked = false;    // It was lost with its channel.
+  std::string identity;              // IdentityOf, once it was asked for.
+  std::string noted_handler;         // What attempts_of points at.
+  bool delivered = false;            // The sink has it.
+  bool revoked = false;              // It was lost with its channel.
   RabbitRecord* previous = nullptr;  // Of those in hand.
   RabbitRecord* next = nullptr;
 };

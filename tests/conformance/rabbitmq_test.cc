@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "httplib.h"
@@ -46,8 +47,9 @@ class Manage {
  private:
   static absl::Status Told(const std::string& path, const httplib::Result& result) {
     if (!result) return absl::UnavailableError(absl::StrCat(path, ": ", httplib::to_string(result.error())));
-    return result->status < 300 ? absl::OkStatus()
-                                : absl::InternalError(absl::StrCat(path, ": HTTP ", result->status, ": ", result->body));
+    return result->status < 300
+               ? absl::OkStatus()
+               : absl::InternalError(absl::StrCat(path, ": HTTP ", result->status, ": ", result->body));
   }
   httplib::Client client_;
 };
@@ -110,6 +112,9 @@ Environment RabbitmqEnvironment(RabbitmqServer& server, int partitions) {
   };
   environment.restart_server = [&server](bool kill) {
     if (kill) {
+      // The server writes the list of its quorum queues each half second: one that was made just before it is killed
+      // comes back without a leader, for good.
+      absl::SleepFor(absl::Seconds(1));
       server.server().Kill();
     } else if (absl::Status stopped = server.server().Stop(); !stopped.ok()) {
       return stopped;

@@ -221,6 +221,7 @@ void AnInjectedSenderJoins(Bench& bench) {
 void AnUnknownSendFailsItsHandler(Bench& bench) {
   Journal journal;
   auto client = bench.NewClient();
+  bench.Expect(*client, bench.Topic("next"));
   Producer& producer = client->producer();
   std::function<void()> mend;
   client->AddHandler(Recording(
