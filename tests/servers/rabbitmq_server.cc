@@ -103,6 +103,10 @@ std::string RabbitmqServer::url(const std::string& virtual_host) const {
   return absl::StrCat("amqp://guest:guest@127.0.0.1:", port_, "/", virtual_host);
 }
 
+std::string RabbitmqServer::url_with_management() const {
+  return absl::StrCat(url(), "?management_url=http%3A%2F%2Fguest%3Aguest%40127.0.0.1%3A", management_port_);
+}
+
 std::string RabbitmqServer::management_url() const {
   return absl::StrCat("http://guest:guest@127.0.0.1:", management_port_);
 }

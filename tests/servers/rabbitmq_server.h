@@ -29,6 +29,7 @@ class RabbitmqServer {
   int tls_port() const { return tls_port_; }
   int management_port() const { return management_port_; }
   std::string url(const std::string& virtual_host = "") const;  // "amqp://guest:guest@127.0.0.1:PORT/VHOST"
+  std::string url_with_management() const;                      // The same with the option management_url.
   std::string management_url() const;                           // "http://guest:guest@127.0.0.1:PORT"
   // With tls, made by Start, in PEM, as RedisServer's.
   std::string ca_file() const { return server_.folder() + "/ca.crt"; }

@@ -59,9 +59,9 @@ int main(int argc, char** argv) {
     return Serve(started, server.url(), signals);
   }
   if (name == "rabbitmq") {
-    RabbitmqServer server;
+    RabbitmqServer server({.management = true});
     const absl::Status started = server.Start();
-    return Serve(started, server.url(), signals);
+    return Serve(started, server.url_with_management(), signals);
   }
   if (name == "kafka") {
     KafkaCluster cluster;

@@ -81,6 +81,14 @@ class Demo:
     def start_consumer(self):
         self.consumer = self.start("orders", "consumer", log="consumer.log")
 
+    def await_consuming(self):
+        """A broker that keeps nothing for a group to come refuses what is sent before the group is there."""
+        end = time.monotonic() + PATIENCE
+        while "consuming" not in self.log_of("consumer.log"):
+            if self.consumer.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"the consumer does not consume:\n{self.log_of('consumer.log')}")
+            time.sleep(0.1)
+
     @staticmethod
     def expected_code(topic):
         return SOME_LINES_MALFORMED if topic == "orders.created" else 0
@@ -118,6 +126,7 @@ class Demo:
     def send_and_kill(self):
         paths = self.orders.write(self.folder)
         self.start_consumer()
+        self.await_consuming()
         for topic, path in paths.items():
             self.senders[topic] = self.start("core", "send", topic, "--file", path, log=topic + ".log")
         half = self.orders.effects // 2

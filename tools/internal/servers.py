@@ -33,7 +33,7 @@ def _server(name):
 
 
 # By name: a context manager that takes a folder, and arguments for the server, and gives the URL of a broker that answers.
-BROKERS = {"kafka": _server("kafka"), "redis": _server("redis"), "sqlite": _sqlite}
+BROKERS = {"kafka": _server("kafka"), "rabbitmq": _server("rabbitmq"), "redis": _server("redis"), "sqlite": _sqlite}
 
 
 def running(broker, folder, *arguments):
