@@ -298,7 +298,7 @@ void Member::Cancel(int number) {
 // acknowledgements of single messages it gets some time.
 void Member::CloseChannel(int number, absl::Time now) {
   Queue& queue = queues_[number];
-  SendAcks(queue, now);
+  SendAcks(queue, now, /*all=*/true);
   if (queue.singles > kFewSingles && now < queue.single_at + kSinglesSettle) {
     next_check_ = std::min(next_check_, queue.single_at + kSinglesSettle);
     return;

@@ -124,7 +124,7 @@ void Member::MarkDone(RabbitRecord& record) {
 // All up to the first that is not handled, by one acknowledgement. The others wait a little for that one; then they are
 // acknowledged one by one. The server knows no tag twice: what is acknowledged for several is the last of those that it
 // still waits for.
-void Member::SendAcks(Queue& queue, absl::Time now) {
+void Member::SendAcks(Queue& queue, absl::Time now, bool all) {
   if (queue.done == 0) return;
   uint64_t last = 0;
   for (; !queue.out.empty() && queue.out.front() != Queue::Out::kOpen; queue.out.pop_front(), ++queue.first_out) {
@@ -137,7 +137,7 @@ void Member::SendAcks(Queue& queue, absl::Time now) {
     queue.done_since = now;
   }
   if (queue.done == 0) return;
-  if (now < queue.done_since + kAckWait) {
+  if (!all && now < queue.done_since + kAckWait) {
     next_check_ = std::min(next_check_, queue.done_since + kAckWait);
     return;
   }

@@ -341,9 +341,13 @@ void Dispatcher::Impl::OnSettled(int subscription, std::vector<Settlement> batch
     break;
   }
   std::vector<int> wake;
+  Settlements next;
   {
     absl::MutexLock lock(&mutex_);
     engine_->Settled(subscription, std::move(batch), Now());
+    // A held retry whose time came while its failure was being noted asks for its next attempt at once: no worker may
+    // come by.
+    next = TakeVerdicts();
     if (options_.observer != nullptr) options_.observer->OnInFlight(engine_->in_hand(), engine_->bytes_in_hand());
     for (size_t i = 0; i < starved_.size(); ++i) {
       // A quarter of the budget, so that a subscription is not woken for each message.
@@ -356,6 +360,7 @@ void Dispatcher::Impl::OnSettled(int subscription, std::vector<Settlement> batch
     if (state_ != State::kRunning) progress_.SignalAll();
     WakeWorkers();
   }
+  GiveVerdicts(std::move(next));
   for (int i : wake) subscriptions_[i]->Wake();
 }
 
