@@ -12,6 +12,7 @@
 
 namespace messaging::rabbitmq {
 
+// A function as the handler of some topics, over RabbitMQ.
 class Consumer : public ManualConsumer {
  public:
   explicit Consumer(ManualConsumerOptions options) : ManualConsumer("rabbitmq", std::move(options)) {}

@@ -151,11 +151,6 @@ absl::StatusOr<RabbitmqOptions> ParseRabbitmqOptions(const BrokerOptions& given)
   for (const auto& [name, value] : given.native) status.Update(Set(options, name, value));
   status.Update(CheckTopics(options));
   if (!status.ok()) return status;
-  for (const std::string* text : {&options.user, &options.password, &options.virtual_host}) {
-    if (text->find('\0') != std::string::npos) {
-      return absl::InvalidArgumentError("rabbitmq: a zero byte in user, password or virtual host");
-    }
-  }
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("rabbitmq: tls_certificate and tls_key come together");
   }

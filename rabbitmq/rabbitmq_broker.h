@@ -49,6 +49,7 @@
 
 namespace messaging {
 
+// What the URL and the options above come to.
 struct RabbitmqOptions {
   std::vector<Url::Host> hosts = {{"127.0.0.1", 5672}};
   std::string user = "guest";

@@ -26,6 +26,7 @@ class Stream {
   virtual absl::Status Read() = 0;   // What is there; its owner is told.
 };
 
+// One thread that waits for all connections of its sources, and for what other threads post.
 class Loop {
  public:
   // Something with connections. All of it runs on the loop's thread.

@@ -15,6 +15,7 @@ struct ssl_st;
 
 namespace messaging::io {
 
+// Whom to trust, and what to show.
 struct TlsFiles {
   std::string ca;                // PEM; empty: the system's authorities.
   std::string certificate, key;  // PEM; empty: this client shows none.
