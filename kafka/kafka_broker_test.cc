@@ -152,11 +152,6 @@ struct Joined {
     for (Delivery& delivery : sink.TakeAll()) delivery = Delivery();
     (void)subscription->Close(absl::Now() + kLimit);
   }
-  void AckAll() {
-    std::vector<Settlement> batch;
-    for (Delivery& delivery : sink.TakeAll()) batch.push_back(std::move(delivery).Ack());
-    subscription->Settle(std::move(batch));
-  }
 };
 
 TEST(KafkaConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
@@ -181,6 +176,23 @@ TEST(KafkaConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
     ASSERT_TRUE(message->WaitUntil(message->deadline()));
   }
   EXPECT_TRUE(joined.sink.WaitForDeliveries(60, kLimit)) << joined.sink.payloads().size();
+}
+
+TEST(KafkaProducerTest, ATopicThatIsGoneIsMadeAnew) {
+  const auto broker = Connect({{"create_topics", "true"}, {"topic.metadata.refresh.interval.ms", "500"}});
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Send(*broker, "again", "old"), absl::OkStatus());
+  {
+    const auto handle = kafka::MakeHandle(RD_KAFKA_PRODUCER, *Options(), {}, 0);
+    rd_kafka_DeleteTopic_t* gone = rd_kafka_DeleteTopic_new("again");
+    const auto deleted = kafka::AskAdmin(handle->get(), *Options(), RD_KAFKA_ADMIN_OP_DELETETOPICS, kLimit,
+                                         [&](rd_kafka_AdminOptions_t* request, rd_kafka_queue_t* answers) {
+                                           rd_kafka_DeleteTopics(handle->get(), &gone, 1, request, answers);
+                                         });
+    rd_kafka_DeleteTopic_destroy(gone);
+    ASSERT_TRUE(deleted.ok()) << deleted.status();
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Send(*broker, "again", "new"), absl::OkStatus());
+  EXPECT_EQ(Everything("again"), std::vector<std::string>(3, "new"));
 }
 
 TEST(KafkaConsumerTest, AbortedTransactionsOfOthersAreNotSeen) {

@@ -137,9 +137,19 @@ absl::Status Producer::Hand(std::unique_ptr<Sent>& sent) {
 void Producer::HandOrRefuse(std::unique_ptr<Sent> sent) {
   const absl::Status status = Hand(sent);
   if (status.ok()) return;
-  if (!absl::IsAborted(status)) return sent->outgoing->Complete(status);
+  const std::string& topic = sent->outgoing->message().topic;
   absl::MutexLock lock(&topics_mutex_);
-  again_.push_back(std::move(sent));
+  if (absl::IsNotFound(status) && (options_.MayCreate(topic) || IsInternalPlace(topic))) {
+    made_.erase(topic);  // It was there, and is gone.
+    return Await(topic, std::move(sent));
+  }
+  if (absl::IsAborted(status)) {
+    again_.push_back(std::move(sent));
+    return;
+  }
+  topics_mutex_.Unlock();
+  sent->outgoing->Complete(status);
+  topics_mutex_.Lock();
 }
 
 void Producer::Run() {
