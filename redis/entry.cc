@@ -104,7 +104,9 @@ Parts CopyParts(const Record& record, const Copy& copy, std::string_view group, 
   parts.Add("time", Micros(record.timestamp));
   if (record.has_key) parts.Add("key", record.key);
   if (!record.content_type.empty()) parts.Add("type", record.content_type);
-  for (const HeaderView& header : record.headers) parts.Add(absl::StrCat("h:", header.name), header.value);
+  for (const HeaderView& header : record.headers.subspan(0, kMaxHeaders)) {
+    parts.Add(absl::StrCat("h:", header.name), header.value);
+  }
   AddFailure(copy.failure, parts);
   if (copy.suspect) parts.Add("r:suspect", "1");
   if (copy.kind == Copy::Kind::kDeadLetter) {

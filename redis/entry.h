@@ -66,6 +66,10 @@ void ForEachField(const Message& message, std::string_view time, Add add) {
   }
 }
 
+// A copy is built by one call in Lua, which takes some 8,000 values. What others write may have more headers than that:
+// of those the first ones are kept.
+inline constexpr size_t kMaxHeaders = 3'000;
+
 // The whole of a record, for a copy of it; handler and failure as the copy says. `group` and `since` for dead letters.
 Parts CopyParts(const Record& record, const Copy& copy, std::string_view group, absl::Time since);
 // A dead letter as an entry of a dead-letter stream, and of a retry stream (attempts at zero).

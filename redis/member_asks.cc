@@ -29,6 +29,9 @@ constexpr size_t kReserve = 4;        // Of the room every so manyth message is 
 
 absl::Time Now() { return Clock::Steady().Now(); }
 
+// An id may be in both streams.
+std::string_view NoteSuffix(bool is_retry) { return is_retry ? "r" : ""; }
+
 }  // namespace
 
 CommandBuffer& Member::Ask(Asked asked) {
@@ -100,7 +103,7 @@ void Member::AskTick(absl::Time now) {
         spare -= limit;
         Ask({.kind = Asked::Kind::kTake, .stream = stream, .is_retry = is_retry, .limit = limit})
             .Command({"EVAL", kTake, "2", SourceKey(stream, is_retry), keys.begun, options_.group, options_.member,
-                      idle, absl::StrCat(limit), now >= take_others_at_ ? "1" : "0"});
+                      idle, absl::StrCat(limit), now >= take_others_at_ ? "1" : "0", NoteSuffix(is_retry)});
       }
     }
     Ask({.kind = Asked::Kind::kDue, .stream = stream})
@@ -148,7 +151,7 @@ void Member::AskAdopt(int number, bool is_retry) {
   ++stream.adopting;
   Ask({.kind = Asked::Kind::kAdopt, .stream = number, .is_retry = is_retry})
       .Command({"EVAL", kAdopt, "3", SourceKey(number, is_retry), stream.keys.begun, members.alive, options_.group,
-                options_.member, absl::StrCat(kHistoryCount)});
+                options_.member, absl::StrCat(kHistoryCount), NoteSuffix(is_retry)});
 }
 
 void Member::AskRead() {
@@ -258,7 +261,7 @@ void Member::AskAcks(int stream, bool is_retry, std::vector<Settlement> settleme
       out.Begin(2 + noted.size());
       out.Arg("HDEL");
       out.Arg(streams_[stream].keys.begun);
-      for (const std::string_view id : noted) out.Arg(id);
+      for (const std::string_view id : noted) out.Arg(absl::StrCat(id, NoteSuffix(is_retry)));
       if (is_retry) Ask({});
     }
     if (is_retry) add(out, {"XDEL", key});
@@ -337,7 +340,8 @@ void Member::AskBegin(Settlement settlement) {
   Asked asked{.kind = Asked::Kind::kBegin, .stream = stream};
   asked.settlements.push_back(std::move(settlement));
   Ask(std::move(asked))
-      .Command({"EVAL", kBegin, "2", key, streams_[stream].keys.begun, options_.group, options_.member, entry, note});
+      .Command({"EVAL", kBegin, "2", key, streams_[stream].keys.begun, options_.group, options_.member, entry, note,
+                NoteSuffix(record->is_retry)});
 }
 
 void Member::AskUnblock() {

@@ -50,6 +50,7 @@ void Member::OnReply(Connection* connection, ReplyPtr reply) {
     OnReadReply(std::move(reply));
     return;
   }
+  if (asked_.empty()) return;  // Of something that nobody asked.
   Asked asked = std::move(asked_.front());
   asked_.pop_front();
   asked_since_ = Now();

@@ -30,7 +30,8 @@ constexpr size_t kGather = 64;
 constexpr absl::Duration kPause = absl::Milliseconds(200);  // Before what was refused for a while is sent again.
 constexpr absl::Duration kTrimEvery = absl::Minutes(1);
 // How far a stream is searched, from its end on, for what may have been stored. What others stored since is among it.
-constexpr size_t kPage = 1'000;
+constexpr size_t kMaxPage = 1'000;
+constexpr size_t kPageBytes = 8 << 20;  // About.
 constexpr int kMaxPages = 20;
 
 // It may pass: the message is sent again until its deadline.
@@ -225,7 +226,12 @@ void Producer::AskSearch() {
   search_again_ = false;
   doubts_by_id_.clear();
   std::erase_if(doubts_, [](const Doubt& doubt) { return doubt.stored; });  // By a search that was cut off.
-  for (const Doubt& doubt : doubts_) doubt.stream->searched = 0;
+  size_t largest = 1;
+  for (const Doubt& doubt : doubts_) {
+    doubt.stream->searched = 0;
+    largest = std::max(largest, doubt.outgoing->bytes());
+  }
+  page_ = std::clamp<size_t>(kPageBytes / largest, 1, kMaxPage);
   for (size_t i = 0; i < doubts_.size(); ++i) {
     Doubt& doubt = doubts_[i];
     doubts_by_id_[doubt.outgoing->message().id].push_back(i);
@@ -236,7 +242,7 @@ void Producer::AskSearch() {
 void Producer::AskPage(Stream& stream, std::string_view before) {
   if (asked_.empty()) asked_since_ = Clock::Steady().Now();
   ++stream.searched;
-  connection_->out.Command({"XREVRANGE", stream.key, before, stream.last, "COUNT", absl::StrCat(kPage)});
+  connection_->out.Command({"XREVRANGE", stream.key, before, stream.last, "COUNT", absl::StrCat(page_)});
   asked_.push_back({.kind = Kind::kSearch, .stream = &stream});
 }
 
@@ -258,8 +264,8 @@ void Producer::OnPage(Stream& stream, const redisReply& reply) {
       break;
     }
   }
-  if (reply.elements == kPage && stream.searched < kMaxPages) {
-    AskPage(stream, absl::StrCat("(", View(*reply.element[kPage - 1]->element[0])));
+  if (reply.elements == page_ && stream.searched < kMaxPages) {
+    AskPage(stream, absl::StrCat("(", View(*reply.element[page_ - 1]->element[0])));
   }
 }
 
@@ -275,6 +281,7 @@ void Producer::EndSearch() {
 }
 
 void Producer::OnReply(Connection*, ReplyPtr reply) {
+  if (asked_.empty()) return;  // Of something that nobody asked.
   Asked asked = std::move(asked_.front());
   asked_.pop_front();
   switch (asked.kind) {

@@ -93,6 +93,7 @@ class Producer : public Loop::Source {
   // Sent on a connection that was lost, not answered; nothing else is sent until each was looked for.
   std::vector<Doubt> doubts_;
   absl::flat_hash_map<std::string_view, std::vector<size_t>> doubts_by_id_;  // While it is searched.
+  size_t page_ = 0;                                                          // Entries at a time.
   bool search_again_ = false;                                                // The server could not answer now.
   absl::flat_hash_map<std::string, Topic> topics_;
   Backoff backoff_;

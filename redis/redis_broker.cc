@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "redis/admin.h"
 #include "redis/connection.h"
+#include "redis/entry.h"
 #include "redis/letters.h"
 #include "redis/loop.h"
 #include "redis/member.h"
@@ -19,6 +20,7 @@ namespace messaging {
 namespace {
 
 using redis::Connection;
+using redis::kMaxHeaders;
 using redis::Letters;
 using redis::Loop;
 using redis::Member;
@@ -26,8 +28,6 @@ using redis::ReplyPtr;
 
 // The server's proto-max-bulk-len is 512 MiB; a script that copies a message holds it twice.
 constexpr size_t kMaxMessageBytes = 128 << 20;
-// A copy is built by one call in Lua, which takes some 8,000 values.
-constexpr size_t kMaxHeaders = 3'000;
 
 class RedisBroker : public Broker {
  public:

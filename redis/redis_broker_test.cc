@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "messaging/broker/names.h"
 #include "messaging/outgoing.h"
 #include "redis/testing/with_server.h"
 #include "tests/servers/redis_server.h"
@@ -301,6 +302,57 @@ TEST(RedisConsumerTest, ForeignEntriesAreJsonAndClaimNothing) {
   EXPECT_EQ(bytes.key, "\xfe");
   ASSERT_THAT(bytes.headers, SizeIs(2));
   EXPECT_EQ(bytes.headers[1].value, "2");
+}
+
+TEST(RedisConsumerTest, AnEntryOfTooManyHeadersCanDie) {
+  const auto server = Start();
+  Other other(*server);
+  auto broker = Connect(server->url());
+  ASSERT_TRUE(broker.ok());
+  Joined joined(**broker);
+  std::vector<std::string> entry = {"XADD", "t", "*", "payload", "p"};
+  for (int i = 0; i < 6'000; ++i) entry.insert(entry.end(), {absl::StrCat("h:", i), "v"});
+  other.Ask(entry);
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(1));
+  std::vector<Settlement> batch;
+  batch.push_back(joined.sink.TakeFirst().DeadLetter({.handler = "h", .status = absl::InternalError("no")}));
+  joined.subscription->Settle(std::move(batch));
+  ASSERT_TRUE(joined.sink.WaitForAnswers(1));
+  EXPECT_EQ(joined.sink.TakeAnswers()[0].status, absl::OkStatus());
+}
+
+// An entry of the group's retry stream may have the id of one of the topic's.
+TEST(RedisConsumerTest, NotesOfTwoEntriesWithOneIdAreTwo) {
+  const auto server = Start();
+  Other other(*server);
+  auto broker = Connect(server->url(), {{"claim_idle", "300ms"}});
+  ASSERT_TRUE(broker.ok());
+  const std::string retry = absl::StrCat("{t}:", RetryPlace("t", "g", absl::ZeroDuration()));
+  {
+    Other dead(*server);
+    for (const std::string& stream : {std::string("t"), retry}) {
+      ASSERT_EQ(other.Ask({"XGROUP", "CREATE", stream, "g", "0", "MKSTREAM"}), "OK");
+      ASSERT_EQ(other.Ask({"XADD", stream, "5-0", "payload", stream}), "5-0");
+      ASSERT_EQ(dead.Ask({"XREADGROUP", "GROUP", "g", "dead", "STREAMS", stream, ">"}), "1");
+    }
+  }
+  {
+    Joined joined(**broker, "t", "g", "first");
+    ASSERT_TRUE(joined.sink.WaitForDeliveries(2));
+    std::vector<Settlement> batch;
+    for (Delivery& delivery : joined.sink.TakeAll()) {
+      const bool of_topic = delivery.record()->payload == "t";
+      batch.push_back(std::move(delivery).Begin("h", of_topic ? 1 : 2));
+    }
+    joined.subscription->Settle(std::move(batch));
+    ASSERT_TRUE(joined.sink.WaitForAnswers(2));
+    for (Settlement& answer : joined.sink.TakeAnswers()) EXPECT_EQ(answer.status, absl::OkStatus());
+  }  // They are given back.
+  Joined second(**broker, "t", "g", "second");
+  ASSERT_TRUE(second.sink.WaitForDeliveries(2));
+  for (const Delivery& delivery : second.sink.TakeAll()) {
+    EXPECT_EQ(delivery.record()->attempts, delivery.record()->payload == "t" ? 1 : 2) << delivery.record()->payload;
+  }
 }
 
 // The server's own blocks hold 100 entries by default: trimming is by whole blocks.

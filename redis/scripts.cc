@@ -28,7 +28,7 @@ end
 if owned.err then return 1 end
 redis.call('XACK', source, group, id)
 if ARGV[4] == '1' then redis.call('XDEL', source, id) end
-redis.call('HDEL', KEYS[6], id)
+redis.call('HDEL', KEYS[6], ARGV[4] == '1' and id .. 'r' or id)
 return 1
 )lua";
 
@@ -46,7 +46,7 @@ return released
 
 const char kBegin[] = R"lua(
 if not redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])[1] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+redis.call('HSET', KEYS[2], ARGV[3] .. ARGV[5], ARGV[4])
 return 1
 )lua";
 
@@ -72,7 +72,7 @@ local function take(pending, gone)
   for _, p in ipairs(pending) do
     local entry = redis.call('XCLAIM', stream, group, me, 0, p[1])[1]
     if entry and entry[2] then
-      taken[#taken + 1] = {entry, redis.call('HGET', KEYS[2], p[1]) or '', gone}
+      taken[#taken + 1] = {entry, redis.call('HGET', KEYS[2], p[1] .. ARGV[6]) or '', gone}
     end
   end
 end
@@ -229,7 +229,7 @@ while true do
       end
       local entry = redis.call('XCLAIM', stream, group, me, 0, p[1])[1]
       if entry and entry[2] then
-        taken[#taken + 1] = {entry, redis.call('HGET', KEYS[2], p[1]) or '', gone and '1' or '0'}
+        taken[#taken + 1] = {entry, redis.call('HGET', KEYS[2], p[1] .. ARGV[4]) or '', gone and '1' or '0'}
       end
     end
   end

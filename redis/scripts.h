@@ -13,13 +13,15 @@ extern const char kSettle[];
 // KEYS: the entries' stream, retry. ARGV: group, member, ids. Gives back what is still the member's, and wakes another.
 extern const char kRelease[];
 
-// KEYS: the entry's stream, begun. ARGV: group, member, id, note. 1, or 0: not the member's any more.
+// Notes of begun are by the entry's id, with "r" behind it where it is of the retry stream: that is "suffix" below.
+
+// KEYS: the entry's stream, begun. ARGV: group, member, id, note, suffix. 1, or 0: not the member's any more.
 extern const char kBegin[];
 
 // KEYS: stream, begun. ARGV: group, member, idle time in milliseconds after which a member counts as gone, how many at
-// most, "1" when what belongs to members that are gone is asked for. Renews the member's own claims; gives it what was
-// given back and what belonged to members that are gone: {ids of what was renewed}, then a list of {entry, note of
-// begun or "", "1" when its member is gone}.
+// most, "1" when what belongs to members that are gone is asked for, suffix. Renews the member's own claims; gives it
+// what was given back and what belonged to members that are gone: {ids of what was renewed}, then a list of {entry,
+// note of begun or "", "1" when its member is gone}.
 extern const char kTake[];
 
 // KEYS: due, held, retry. ARGV: how many at most. Moves what is due to the retry stream: {moved, milliseconds until the
@@ -50,8 +52,8 @@ extern const char kUnlease[];
 // among the active ones or -1, how many they are}.
 extern const char kAssign[];
 
-// KEYS: stream, begun, alive. ARGV: group, member, how many at most. What was given back, and what belongs to members
-// that are not alive, in its order: {1 when there may be more, then as kTake's list}.
+// KEYS: stream, begun, alive. ARGV: group, member, how many at most, suffix. What was given back, and what belongs to
+// members that are not alive, in its order: {1 when there may be more, then as kTake's list}.
 extern const char kAdopt[];
 
 }  // namespace messaging::redis
