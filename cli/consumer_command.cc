@@ -6,8 +6,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -18,6 +21,8 @@
 #include "cli/event.h"
 #include "cli/exec_handler.h"
 #include "cli/limits.h"
+#include "cli/log_format.h"
+#include "cli/pause_signals.h"
 #include "cli/printer.h"
 #include "cli/signals.h"
 #include "cli/status_text.h"
@@ -64,10 +69,11 @@ void AnnounceStart(Client& client, Context& context) {
 }
 
 // Until a signal, until `ended`, until nothing has come for `idle_exit`, or, when `watched` is not null, until nobody
-// can read that output any more. Whether nothing came.
-bool Await(const StopSignals& signals, const Event& ended, const Output* watched, absl::Duration idle_exit,
-           const Limits& limits, const Client& client) {
-  pollfd fds[] = {{.fd = signals.fd(), .events = POLLIN},
+// can read that output any more. Whether nothing came. Calls `pause` for the signals that are no end.
+bool Await(const StopSignals& signals, PauseSignals& pauses, const std::function<void(bool)>& pause, const Event& ended,
+           const Output* watched, absl::Duration idle_exit, const Limits& limits, const Client& client) {
+  pollfd fds[] = {{.fd = pauses.fd(), .events = POLLIN},
+                  {.fd = signals.fd(), .events = POLLIN},
                   {.fd = ended.fd(), .events = POLLIN},
                   {.fd = watched != nullptr ? watched->fd() : -1, .events = 0}};
   while (true) {
@@ -78,8 +84,11 @@ bool Await(const StopSignals& signals, const Event& ended, const Output* watched
       left = std::clamp(left, absl::Milliseconds(20), absl::Hours(1));
       wait = static_cast<int>(absl::ToInt64Milliseconds(left));
     }
-    const int ready = poll(fds, 3, wait);
-    if (ready > 0 || (ready < 0 && errno != EINTR)) return false;
+    const int ready = poll(fds, 4, wait);
+    if (ready < 0 && errno != EINTR) return false;
+    if (ready <= 0) continue;
+    if (fds[1].revents != 0 || fds[2].revents != 0 || fds[3].revents != 0) return false;
+    if (const std::optional<bool> wanted = pauses.Take()) pause(*wanted);
   }
 }
 
@@ -88,14 +97,20 @@ bool OutputGone(const Context& context) {
   return poll(&end, 1, 0) > 0 && end.revents != 0;
 }
 
+// Not a flag: everybody on the machine may read those.
+std::string Token() {
+  const char* const token = std::getenv("MESSAGING_HTTP_TOKEN");
+  return token == nullptr ? "" : token;
+}
+
 // Health and metrics, from before the start: a probe learns that, too. Null where nobody asked for it.
 absl::StatusOr<std::unique_ptr<metrics::HttpServer>> Serve(const ConsumerFlags& flags, Client& client,
                                                            Context& context) {
   if (flags.http.empty()) return nullptr;
   auto observer = std::make_shared<metrics::PrometheusObserver>();
   client.Observe(observer);
-  auto server =
-      metrics::HttpServer::Start({.address = flags.http, .stuck_after = flags.stuck_after}, client, *observer);
+  auto server = metrics::HttpServer::Start({.address = flags.http, .token = Token(), .stuck_after = flags.stuck_after},
+                                           client, *observer);
   if (server.ok()) context.Say(absl::StrCat("health and metrics: http://", (*server)->address()));
   return server;
 }
@@ -110,15 +125,19 @@ struct Run {
 };
 
 // A started consumer, from here to its end.
-ExitCode Consume(Run& run, Client& client, const StopSignals& signals, Context& context) {
+ExitCode Consume(Run& run, Client& client, const StopSignals& signals, PauseSignals& pauses, Context& context) {
   absl::Status failure;
   std::thread waiter([&client, &failure, &run] {
     failure = client.Wait();
     run.ended->Post();
   });
   run.limits->Touch(absl::Now());
-  const bool idle =
-      Await(signals, *run.ended, run.prints ? &context.out : nullptr, run.flags.idle_exit, *run.limits, client);
+  const auto pause = [&client, &context](bool wanted) {
+    const absl::Status done = wanted ? client.Pause() : client.Resume();
+    context.Say(!done.ok() ? done.message() : wanted ? "paused; SIGUSR2 lets it go on" : "goes on");
+  };
+  const bool idle = Await(signals, pauses, pause, *run.ended, run.prints ? &context.out : nullptr, run.flags.idle_exit,
+                          *run.limits, client);
   const bool asked = signals.number() != 0;
   const bool gone = run.prints && OutputGone(context);
   if (asked) {
@@ -168,6 +187,7 @@ absl::Status AddHandler(Run& run, Client& client, Context& context) {
 }
 
 ExitCode RunConsumer(const ConsumerFlags& flags, Client& client, Context& context) {
+  SetLogFormat(flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
   const bool has_handlers = !client.handlers().empty();
   if (has_handlers && flags.exec) {
     context.Say("this program has handlers of its own: --exec is for one without");
@@ -187,12 +207,13 @@ ExitCode RunConsumer(const ConsumerFlags& flags, Client& client, Context& contex
   }
   if (flags.max_messages > 0 || flags.idle_exit != absl::InfiniteDuration()) client.Observe(run.limits);
   StopSignals signals;
+  PauseSignals pauses;
   Announce(flags, client, context);
   const absl::StatusOr<std::unique_ptr<metrics::HttpServer>> server = Serve(flags, client, context);
   if (!server.ok()) return Fail(server.status(), context);
   if (absl::Status started = client.Start(Options(flags)); !started.ok()) return Fail(started, context);
   AnnounceStart(client, context);
-  return Consume(run, client, signals, context);
+  return Consume(run, client, signals, pauses, context);
 }
 
 }  // namespace
@@ -213,7 +234,10 @@ void AddConsumerCommand(CLI::App& app, Action& chosen) {
       ->type_name("N")
       ->capture_default_str();
   AddDuration(*command, "--drain-timeout", flags->drain_timeout, "How long handlers may take to finish when stopping");
-  command->add_option("--http", flags->http, "Serve /metrics, /live, /ready and /status there, as 127.0.0.1:8080")
+  command
+      ->add_option("--http", flags->http,
+                   "Serve /metrics, /live, /ready and /status there; POST /pause and /resume with "
+                   "the token in MESSAGING_HTTP_TOKEN. PORT alone: on 127.0.0.1")
       ->type_name("HOST:PORT");
   AddDuration(*command, "--stuck-after", flags->stuck_after, "A call that runs for longer turns /live red");
   command->add_option("--max-messages", flags->max_messages, "End when so many were handled; 0: never")
@@ -230,6 +254,10 @@ void AddConsumerCommand(CLI::App& app, Action& chosen) {
       ->type_name("N")
       ->capture_default_str();
   AddDuration(*command, "--retry-delay", flags->retry_delay, "How long after --exec failed");
+  command->add_option("--log-format", flags->log_format, "Lines of the log: text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->type_name("FORMAT")
+      ->capture_default_str();
   AddConnectionFlags(*command, flags->connection);
   AddExamples(*command, {"consumer", "consumer --topic orders.created --group debugging --from now",
                          "consumer --topic orders.created --max-messages 10 --idle-exit 5s",

@@ -32,6 +32,7 @@ struct ConsumerFlags {
   absl::Duration exec_timeout = absl::Minutes(5);
   int max_retries = 3;  // Of --exec.
   absl::Duration retry_delay = absl::Seconds(1);
+  std::string log_format = "text";
 };
 
 void AddConsumerCommand(CLI::App& app, Action& chosen);

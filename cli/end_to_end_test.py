@@ -189,9 +189,54 @@ class EndToEnd(CoreTest):
         done = self.run_core("consumer", "--topic", "t", "--http", taken)
         self.assertEqual(done.returncode, 3)
         self.assertIn(f"core: cannot listen on {taken}: it is in use", done.stderr)
-        done = self.run_core("consumer", "--topic", "t", "--http", "8080")
+        done = self.run_core("consumer", "--topic", "t", "--http", "localhost")
         self.assertEqual(done.returncode, 3)
-        self.assertIn("'8080' is no HOST:PORT", done.stderr)
+        self.assertIn("'localhost' is no HOST:PORT", done.stderr)
+
+    def test_pause_and_resume_by_signal_and_by_http(self):
+        self.environment["MESSAGING_HTTP_TOKEN"] = "canary-7261"
+        consumer, url = self.start_with_http("--topic", "t")
+        said = []
+
+        def until(part):
+            while part not in (line := consumer.stderr.readline()):
+                said.append(line)
+
+        def post(path, token):
+            request = urllib.request.Request(url + path, method="POST", headers={"Authorization": "Bearer " + token})
+            try:
+                with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as error:
+                return error.code
+
+        consumer.send_signal(signal.SIGUSR1)
+        until("paused; SIGUSR2 lets it go on")
+        self.send("t", "1")
+        self.assertEqual(self.ask(url + "/ready")[0], 503)
+        consumer.send_signal(signal.SIGUSR2)
+        until("goes on")
+        self.assertEqual(json.loads(consumer.stdout.readline())["payload"], 1)
+        self.assertEqual(post("/pause?topic=t", "canary"), 401)
+        self.assertEqual(post("/pause?topic=t", "canary-7261"), 200)
+        self.send("t", "2")
+        self.assertEqual(post("/resume?topic=t", "canary-7261"), 200)
+        self.assertEqual(json.loads(consumer.stdout.readline())["payload"], 2)
+        consumer.send_signal(signal.SIGTERM)
+        out, err = consumer.communicate(timeout=LIMIT)
+        self.assertEqual(consumer.returncode, 0)
+        for text in (out, err, *said, self.run_core("consumer", "--help").stdout):
+            self.assertNotIn("canary-7261", text)
+
+    def test_log_as_json(self):
+        consumer = self.start("consumer", "--topic", "t", "--log-format", "json")
+        while "consuming" not in consumer.stderr.readline():
+            pass
+        consumer.send_signal(signal.SIGUSR1)
+        while not (line := consumer.stderr.readline()).startswith("{"):
+            pass
+        line = json.loads(line)
+        self.assertEqual((line["message"], line["severity"], line["handler"]), ("handler print is paused", "info", "print"))
 
     # Bad input.
 

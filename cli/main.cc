@@ -7,14 +7,12 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cli/context.h"
+#include "cli/log_format.h"
 #include "cli/output.h"
 #include "cli/program.h"
-#include "glog/logging.h"
-#include "messaging/log.h"
 #include "messaging/messaging.h"
 
 namespace messaging::cli {
@@ -35,19 +33,6 @@ void HideUrls(int argc, char** argv) {
     char* const behind = strstr(argv[i], "://");
     if (behind != nullptr && strpbrk(behind, "@?") != nullptr) memset(behind + 3, '*', strlen(behind + 3));
   }
-}
-
-void LogToGlog(Severity severity, std::string_view line) {
-  constexpr google::LogSeverity kSeverities[] = {google::GLOG_INFO, google::GLOG_WARNING, google::GLOG_ERROR};
-  google::LogMessage("messaging", 0, kSeverities[static_cast<int>(severity)]).stream() << line;
-}
-
-void StartLogging(const char* program) {
-  if (!google::IsGoogleLoggingInitialized()) {
-    FLAGS_logtostderr = true;
-    google::InitGoogleLogging(program);
-  }
-  SetLogSink(LogToGlog);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "cli/asyncapi_command.h"
 #include "cli/bench_command.h"
 #include "cli/check_command.h"
 #include "cli/config.h"
@@ -172,6 +173,7 @@ ExitCode RunProgram(int argc, const char* const* argv, Context& context) {
   AddConsumerCommand(app, chosen);
   AddSendCommand(app, chosen);
   AddHandlersCommand(app, chosen);
+  AddAsyncApiCommand(app, chosen);
   AddDeadLettersCommand(app, chosen);
   AddLagCommand(app, chosen);
   AddCheckCommand(app, chosen);

@@ -62,13 +62,23 @@ absl::Time Member::NextEvent() const {
   absl::Time next = absl::InfiniteFuture();
   if (!late_.empty()) next = late_.front().first;
   if (!fetching_ || starved_ || store_->faults.paused) return next;
-  for (const Topic& topic : topics_) next = std::min(next, topic.group->NextDue());
+  for (const Topic& topic : topics_) {
+    if (Reads(topic)) next = std::min(next, topic.group->NextDue());
+  }
   return next;
+}
+
+bool Member::Reads(const Topic& topic) const {
+  return closed_ == nullptr ||
+         std::find(closed_->begin(), closed_->end(), topic.group->topic().name()) == closed_->end();
 }
 
 bool Member::MayFetch(absl::Time now) const {
   if (!fetching_ || starved_ || store_->faults.paused) return false;
-  return std::any_of(topics_.begin(), topics_.end(), [&](const Topic& topic) { return topic.group->HasWork(now); });
+  for (const Topic& topic : topics_) {
+    if (Reads(topic) && topic.group->HasWork(now)) return true;
+  }
+  return false;
 }
 
 bool Member::Turn() {
@@ -85,6 +95,7 @@ bool Member::Turn() {
   std::vector<Delivery> batch;
   {
     absl::MutexLock lock(&store_->mutex);
+    if (wakes == wakes_) closed_ = room.closed;
     if (room.messages == 0 || room.bytes == 0) {
       starved_ = wakes == wakes_;
     } else if (fetching_) {
@@ -130,6 +141,7 @@ std::vector<Delivery> Member::Fetch(Room room, absl::Time now) {
   auto bytes = static_cast<int64_t>(std::min<size_t>(room.bytes, INT64_MAX));
   for (size_t i = 0; i < topics_.size(); ++i) {
     const Topic& topic = topics_[(first_topic_ + i) % topics_.size()];
+    if (!room.Reads(topic.group->topic().name())) continue;
     topic.group->Collect(this, topic.ordered, limit, bytes, store_->faults.duplicates, now, *slab);
   }
   ++first_topic_;
@@ -263,6 +275,7 @@ void Member::Wake() {
   absl::MutexLock lock(&store_->mutex);
   ++wakes_;
   starved_ = false;
+  closed_ = nullptr;
   Signal();
 }
 

@@ -61,6 +61,7 @@ class Member : public RecordOwner, public std::enable_shared_from_this<Member> {
 
   void Run();
   bool GiveAnswers(absl::Time now);
+  bool Reads(const Topic& topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_->mutex);
   bool MayFetch(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_->mutex);
   std::vector<Delivery> Fetch(Room room, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_->mutex);
   size_t BatchLimit(Room room) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_->mutex);
@@ -88,6 +89,8 @@ class Member : public RecordOwner, public std::enable_shared_from_this<Member> {
   bool ended_ ABSL_GUARDED_BY(store_->mutex) = false;
   bool waiting_ ABSL_GUARDED_BY(store_->mutex) = false;
   bool starved_ ABSL_GUARDED_BY(store_->mutex) = false;  // There was no room; until Wake.
+  // Topics that were not to be read; until Wake.
+  std::shared_ptr<const std::vector<std::string>> closed_ ABSL_GUARDED_BY(store_->mutex);
   uint64_t signals_ ABSL_GUARDED_BY(store_->mutex) = 0;
   uint64_t wakes_ ABSL_GUARDED_BY(store_->mutex) = 0;
   absl::CondVar changed_;  // For the thread.

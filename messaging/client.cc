@@ -65,7 +65,7 @@ class Client::Impl {
         url_(WithoutSecrets(resolved.broker.url)),
         relay_(std::move(relay)),
         broker_(std::move(broker)),
-        producer_(std::make_unique<Producer>(broker_.get(), options_.producer, relay_->target())) {}
+        producer_(std::make_unique<Producer>(broker_.get(), options_.producer, relay_->target(), options_.tracer)) {}
 
   ~Impl() {
     (void)Stop();
@@ -75,6 +75,11 @@ class Client::Impl {
   absl::Status Start(ConsumerOptions options);
   absl::Status Wait();
   absl::Status Stop();
+  absl::Status SetPaused(const Part& part, bool paused) {
+    Dispatcher* const dispatcher = this->dispatcher();
+    if (dispatcher == nullptr) return absl::FailedPreconditionError("the consumer was not started");
+    return dispatcher->SetPaused(part.handler, part.topic, paused);
+  }
 
   std::vector<Handler> handlers() const {
     std::vector<Handler> all;
@@ -136,7 +141,8 @@ absl::Status Client::Impl::Start(ConsumerOptions options) {
                                                                    .max_messages = options.max_messages,
                                                                    .max_bytes = options.max_bytes,
                                                                    .start_at = options.start_at,
-                                                                   .observer = relay_->target()});
+                                                                   .observer = relay_->target(),
+                                                                   .tracer = options_.tracer});
   Dispatcher* started = dispatcher.get();
   {
     absl::MutexLock lock(&mutex_);
@@ -192,6 +198,8 @@ void Client::AddHandler(Handler handler) { impl_->AddHandler(std::move(handler))
 absl::Status Client::Start(ConsumerOptions options) { return impl_->Start(std::move(options)); }
 absl::Status Client::Wait() { return impl_->Wait(); }
 absl::Status Client::Stop() { return impl_->Stop(); }
+absl::Status Client::Pause(const Part& part) { return impl_->SetPaused(part, true); }
+absl::Status Client::Resume(const Part& part) { return impl_->SetPaused(part, false); }
 std::vector<Handler> Client::handlers() const { return impl_->handlers(); }
 void Client::Observe(std::shared_ptr<Observer> observer) { impl_->Observe(std::move(observer)); }
 Progress Client::progress() const {

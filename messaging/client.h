@@ -66,6 +66,14 @@ class Client {
   // Tells `observer`, too, besides the one of the options. Before Start; kept until the client's end.
   void Observe(std::shared_ptr<Observer> observer);
 
+  // What is paused is not begun: it waits in hand, in order, and counts for at most half the consumer's budget; then,
+  // or when nobody else would handle it, its topic is not read. What runs goes on, and so do membership and the others:
+  // a handler of the same topic until that half is used up; one with a group of its own for good. Lasts until Resume,
+  // over reconnects and rebalances, not over a restart. Any thread. NotFound lists what there is; FailedPrecondition:
+  // not started, or stopping. Resume of everything ends each pause.
+  absl::Status Pause(const Part& part = {});
+  absl::Status Resume(const Part& part = {});
+
   // The handlers that Start would take, before its choice of topics.
   std::vector<Handler> handlers() const;
   // What the consumer is doing; of a handler that is stuck in a call, for how long.

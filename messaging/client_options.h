@@ -8,6 +8,7 @@
 #include "messaging/observer.h"
 #include "messaging/producer.h"
 #include "messaging/topic_options.h"
+#include "messaging/tracer.h"
 
 namespace messaging {
 
@@ -27,6 +28,7 @@ struct ClientOptions {
   std::map<std::string, TopicOptions> topics;  // By topic; for those that are to differ from the default.
   ProducerOptions producer;
   Observer* observer = nullptr;  // Not owned; outlives the client. Null: none.
+  Tracer* tracer = nullptr;      // Likewise.
 };
 
 }  // namespace messaging

@@ -19,6 +19,7 @@ namespace messaging {
 //   static absl::Status Decode(const Received& received, T& out);   // InvalidArgument: the bytes are no T, and where
 //   static absl::Status Encode(const T& value, Message& out);       // sets payload and content_type
 //   static constexpr std::string_view kContentType = "...";         // what a missing content type means
+//   static MessageSchema Schema();                                  // message_schema.h; for documents; may be missing
 // Decode answers Unimplemented, naming the type, for a declared content type that it does not know. A failed Decode
 // goes to the dead letters with its status and the bytes untouched; it is never retried. Where Encode finds
 // `out.content_type` set, the sender asked for that one: InvalidArgument if the value cannot be written so.

@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "messaging/call.h"
 #include "messaging/handler_options.h"
+#include "messaging/message_schema.h"
 #include "messaging/provide.h"
 
 namespace messaging {
@@ -34,8 +35,10 @@ struct Handler {
   std::string name;
   HandlerOptions options;
   std::type_index message = typeid(void);
-  std::string message_type;   // For people: "Order", "span of Order".
-  std::vector<TypeId> needs;  // Injected types.
+  std::string message_type;               // For people: "Order", "span of Order".
+  std::string content_type;               // What a message that declares none holds; empty: its codec does not say.
+  std::function<MessageSchema()> schema;  // What its codec says of it; null: nothing.
+  std::vector<TypeId> needs;              // Injected types.
   bool is_batch = false;
   bool is_async = false;
   bool validates = false;

@@ -35,6 +35,25 @@ struct Batch {
   absl::Duration wait = absl::Milliseconds(20);
 };
 
+// When everything fails, a handler pauses instead of sending its messages to the dead letters. Failures are outcomes
+// that would be retried; permanent ones and what does not decode say nothing about the handler. The breaker opens at
+// either of the two conditions. Then nothing is begun, and what failed waits in hand as if it had not been tried: no
+// attempt is counted while it is open. After `probe_after` one message is tried: OK closes it, a failure waits once
+// more. Each process has its own.
+struct Breaker {
+  int failures = 0;  // So many failed in a row. 0: this condition is off. At most max_retries + 1 saves every message.
+  double share = 0;  // Of the last `window`'s outcomes, of which there were at least `least`. 0: off. 0.5: half.
+  int least = 20;
+  absl::Duration window = absl::Seconds(30);
+  absl::Duration probe_after = absl::Seconds(30);
+};
+
+// Messages a second over a longer time; after a pause `burst` may come at once. Others' work is not held up meanwhile.
+struct RateLimit {
+  double per_second = 0;  // 0: as fast as it can.
+  int burst = 1;          // A batch has at most so many messages.
+};
+
 // A check of the decoded message, `absl::Status Check(const T&)`, as a value. Not OK: to the dead letters, no retry.
 class Validator {
  public:
@@ -70,10 +89,12 @@ struct HandlerOptions {
   // A deadline that the handler sees (Received::deadline) and should keep: nothing interrupts it, an outcome that comes
   // later counts all the same, and is logged. Infinite: none.
   absl::Duration timeout = absl::InfiniteDuration();
+  Breaker breaker;  // {.failures = 4}: four in a row open it. None by default.
 
   // How fast.
-  int concurrency = 0;  // Calls at once, at most. 0: as many as the consumer has workers.
-  Batch batch;          // For handlers that take a span.
+  int concurrency = 0;   // Calls at once, at most. 0: as many as the consumer has workers.
+  Batch batch;           // For handlers that take a span.
+  RateLimit rate_limit;  // In each process. Attempts count, not messages.
 
   // Who it is.
   std::string name;  // Default: the function's name without its namespace. Kept in retries, dead letters.

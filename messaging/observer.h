@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "messaging/progress.h"
 
 namespace messaging {
 
@@ -31,6 +32,9 @@ class Observer {
   virtual void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) {}
   virtual void OnReleased(std::string_view topic, size_t messages) {}
   virtual void OnLateSettlement(std::string_view topic) {}  // Settled after its partition was revoked: did nothing.
+
+  // A handler stops or goes on taking messages.
+  virtual void OnGate(std::string_view handler, Gate gate) {}
 
   // Gauges, told when they change by a batch.
   virtual void OnInFlight(size_t messages, size_t bytes) {}

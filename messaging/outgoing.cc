@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "messaging/broker/clock.h"
 #include "messaging/log.h"
+#include "messaging/tracer.h"
 
 namespace messaging {
 namespace {
@@ -53,6 +54,8 @@ Outgoing::~Outgoing() {
   if (!resolved()) Complete(absl::DeadlineExceededError("the outcome is unknown: the broker's driver gave no answer"));
   if (!result_.ok() && !seen_.load(std::memory_order_relaxed) && observer_ != nullptr) observer_->OnUnseen(*this);
 }
+
+void Outgoing::set_span(std::unique_ptr<Span> span) { span_ = std::move(span); }
 
 void Outgoing::Complete(Result result) {
   if (claimed_.exchange(true, std::memory_order_acq_rel)) return;

@@ -19,6 +19,8 @@
 
 namespace messaging {
 
+class Span;
+
 // Where the broker put a message. Fields a broker does not have keep their defaults.
 struct Receipt {
   std::string id;
@@ -79,6 +81,9 @@ class Outgoing {
   // It holds a part of the producer's budget. Set before it is published, if at all.
   void set_counted() { counted_ = true; }
   bool counted() const { return counted_; }
+  // What traces it (tracer.h), if anybody does; the producer ends it. Set before it is published, if at all.
+  void set_span(std::unique_ptr<Span> span);
+  Span* span() const { return span_.get(); }
   void MarkSeen() { seen_.store(true, std::memory_order_relaxed); }
   static bool InCallback();  // On this thread a Then callback is running.
 
@@ -90,6 +95,7 @@ class Outgoing {
   const absl::Time sent_;
   const size_t bytes_;
   bool counted_ = false;
+  std::unique_ptr<Span> span_;
   std::atomic<bool> claimed_{false};  // Somebody completes it.
   std::atomic<bool> resolved_{false};
   std::atomic<bool> seen_{false};

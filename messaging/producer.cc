@@ -17,6 +17,7 @@
 #include "messaging/internal/send_join.h"
 #include "messaging/log.h"
 #include "messaging/observer.h"
+#include "messaging/tracer.h"
 
 namespace messaging {
 namespace {
@@ -34,8 +35,9 @@ absl::Status AsRefusal(absl::Status status) {
 
 class Producer::Core final : public OutgoingObserver, public std::enable_shared_from_this<Core> {
  public:
-  Core(Broker* broker, absl::Status refusal, ProducerOptions options, Observer* observer)
+  Core(Broker* broker, absl::Status refusal, ProducerOptions options, Observer* observer, Tracer* tracer)
       : broker_(broker),
+        tracer_(tracer),
         refusal_(std::move(refusal)),
         options_(options),
         budget_(std::make_shared<internal::SendBudget>(options.max_messages, options.max_bytes)),
@@ -60,7 +62,10 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
  private:
   absl::Status TakeRoom(const Outgoing& outgoing, bool wait);
 
+  std::unique_ptr<Span> Trace(Message& message);
+
   Broker* const broker_;
+  Tracer* const tracer_;
   const absl::Status refusal_;  // Where there is no broker: why.
   const ProducerOptions options_;
   const std::shared_ptr<internal::SendBudget> budget_;  // Shared with callbacks, which may end the producer.
@@ -77,7 +82,9 @@ OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptio
   if (status.ok()) status = broker_ == nullptr ? refusal_ : internal::CheckMessage(message);
   const absl::Time now = Clock::Steady().Now();
   const absl::Duration duration = options.deadline > absl::ZeroDuration() ? options.deadline : options_.deadline;
+  std::unique_ptr<Span> span = Trace(message);
   auto outgoing = std::make_shared<Outgoing>(std::move(message), now + duration, shared_from_this(), now);
+  if (span != nullptr) outgoing->set_span(std::move(span));
   if (Observer* observer = observer_.load(std::memory_order_acquire)) {
     observer->OnSent(outgoing->message().topic, outgoing->bytes());
   }
@@ -93,6 +100,35 @@ OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptio
   deadlines_.Track(outgoing);
   broker_->Publish(Outgoing::ForDriver(outgoing));
   return outgoing;
+}
+
+// Puts the message's context into its headers: of its own span, or else what it continues.
+std::unique_ptr<Span> Producer::Core::Trace(Message& message) {
+  internal::SendJoin* const join = internal::ScopedSendJoin::Current();
+  if (tracer_ == nullptr && join == nullptr) return nullptr;
+  const std::optional<TraceContext> given = TraceContextOf(message.headers);
+  if (given && tracer_ == nullptr) return nullptr;
+  const TraceContext* const parent = given ? &*given : join != nullptr ? join->Trace() : nullptr;
+  if (tracer_ == nullptr) {
+    if (parent != nullptr) SetTraceContext(*parent, message.headers);
+    return nullptr;
+  }
+  const SpanAttribute attributes[] = {
+      {"messaging.system", broker_ == nullptr ? std::string_view("none") : broker_->name()},
+      {"messaging.destination.name", message.topic},
+      {"messaging.operation.type", "send"},
+      {"messaging.operation.name", "send"},
+      {"messaging.message.id", message.id},
+      {"messaging.message.body.size", static_cast<int64_t>(message.payload.size())}};
+  const std::string name = absl::StrCat("send ", message.topic);
+  std::unique_ptr<Span> span = tracer_->StartSpan(
+      {.kind = SpanKind::kProducer, .name = name, .parent = parent, .links = {}, .attributes = attributes});
+  if (span != nullptr) {
+    SetTraceContext(span->context(), message.headers);
+  } else if (parent != nullptr) {
+    SetTraceContext(*parent, message.headers);
+  }
+  return span;
 }
 
 absl::Status Producer::Core::TakeRoom(const Outgoing& outgoing, bool wait) {
@@ -113,6 +149,7 @@ absl::Status Producer::Core::TakeRoom(const Outgoing& outgoing, bool wait) {
 
 void Producer::Core::OnResolved(Outgoing& outgoing) {
   if (outgoing.counted()) budget_->Give(outgoing.bytes());
+  if (Span* span = outgoing.span()) span->End(outgoing.result().status());
   if (Observer* observer = observer_.load(std::memory_order_acquire)) {
     observer->OnSendResolved(outgoing.message().topic, outgoing.result().status(),
                              Clock::Steady().Now() - outgoing.sent());
@@ -165,10 +202,10 @@ void Producer::Core::Close() {
   unseen_ = 0;
 }
 
-Producer::Producer(Broker* broker, ProducerOptions options, Observer* observer)
-    : core_(std::make_shared<Core>(broker, absl::OkStatus(), options, observer)) {}
+Producer::Producer(Broker* broker, ProducerOptions options, Observer* observer, Tracer* tracer)
+    : core_(std::make_shared<Core>(broker, absl::OkStatus(), options, observer, tracer)) {}
 Producer::Producer(absl::Status why)
-    : core_(std::make_shared<Core>(nullptr, std::move(why), ProducerOptions(), nullptr)) {}
+    : core_(std::make_shared<Core>(nullptr, std::move(why), ProducerOptions(), nullptr, nullptr)) {}
 Producer::~Producer() { core_->Close(); }
 
 Confirmation Producer::Send(Message message, SendOptions options) {

@@ -26,6 +26,7 @@ namespace messaging {
 
 class Broker;
 class Observer;
+class Tracer;
 namespace internal {
 class JoiningSender;
 }  // namespace internal
@@ -82,11 +83,12 @@ absl::Status EncodeBody(std::string_view topic, const Body& body, const SendOpti
 
 // Thread-safe. Send copies the message once, never blocks (unless wait_for_room) and never throws. What is wrong with a
 // message (InvalidArgument: topic, reserved header, larger than the send buffer) is its Confirmation's refusal. In a
-// handler, sends join the handler's outcome unless detached.
+// handler, sends join the handler's outcome unless detached, and carry on its message's trace (trace_context.h), unless
+// they have a traceparent of their own.
 class Producer {
  public:
-  // `broker` must outlive the producer; `observer` may be null.
-  Producer(Broker* broker, ProducerOptions options, Observer* observer);
+  // `broker` must outlive the producer, and so must `observer` and `tracer`, which may be null.
+  Producer(Broker* broker, ProducerOptions options, Observer* observer, Tracer* tracer = nullptr);
   // Every send is refused with `why`: what GetProducer returns when the configuration is wrong.
   explicit Producer(absl::Status why);
   ~Producer();  // Flushes for at most a second, then resolves the rest as unknown.

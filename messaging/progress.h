@@ -11,11 +11,27 @@
 
 namespace messaging {
 
+// What to pause: a handler by its name, or a topic; neither: everything.
+struct Part {
+  std::string handler;
+  std::string topic;
+};
+
+// Whether a handler takes messages.
+enum class Gate {
+  kOpen,
+  kPaused,   // Somebody paused it (Client::Pause).
+  kTripped,  // Its breaker is open (HandlerOptions::breaker).
+  kProbing,  // Its breaker tries one message.
+};
+
 // Of one handler.
 struct HandlerProgress {
   std::string name;
   std::string group;
   std::vector<std::string> topics;
+  std::vector<std::string> paused_topics;  // Those of its topics that are paused.
+  Gate gate = Gate::kOpen;
   size_t waiting = 0;  // Messages in hand that no call has begun with. A failing message's retry is at the broker.
   size_t running = 0;  // Messages that calls have begun with.
   // How long the oldest of those calls has been running, the broker's answers to its sends included; zero where none

@@ -40,6 +40,9 @@ assert value("messaging_dead_letters_total", handler="Charge", topic="orders", c
 assert abs(value("messaging_handler_duration_seconds_sum", handler="Charge", topic="orders") - 0.04) < 1e-9
 assert value("messaging_handler_duration_seconds_count", handler="Charge", topic="orders") == 2
 assert value("messaging_in_flight_messages") == 7
+assert value("messaging_handler_paused", handler="Charge", reason="breaker") == 1
+assert value("messaging_handler_paused", handler="Charge", reason="request") == 0
+assert value("messaging_breaker_opened_total", handler="Charge") == 1, "a probe that fails does not open it anew"
 assert value("messaging_connected", broker="redis") == 0
 assert value("messaging_connections_lost_total", broker="redis") == 1
 

@@ -1,5 +1,7 @@
 #include "metrics/health.h"
 
+#include <algorithm>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -36,8 +38,45 @@ absl::Status Ready(const Progress& progress, const absl::Status& connection) {
     case Progress::Phase::kConsuming:
       break;
   }
-  if (connection.ok()) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("the broker does not answer: ", connection.ToString()));
+  if (!connection.ok()) {
+    return absl::UnavailableError(absl::StrCat("the broker does not answer: ", connection.ToString()));
+  }
+  const bool consumes = progress.handlers.empty() ||
+                        std::any_of(progress.handlers.begin(), progress.handlers.end(), [](const HandlerProgress& h) {
+                          return h.gate != Gate::kPaused && h.gate != Gate::kTripped &&
+                                 (h.topics.empty() || h.paused_topics.size() < h.topics.size());
+                        });
+  if (!consumes) return absl::UnavailableError(absl::StrCat("nothing is consumed: ", Paused(progress)));
+  return absl::OkStatus();
+}
+
+std::string Paused(const Progress& progress) {
+  std::vector<std::string> paused;
+  std::set<std::string> topics;
+  for (const HandlerProgress& handler : progress.handlers) {
+    if (handler.gate == Gate::kPaused) paused.push_back(absl::StrCat("handler ", handler.name, " is paused"));
+    if (handler.gate == Gate::kTripped || handler.gate == Gate::kProbing) {
+      paused.push_back(absl::StrCat("the breaker of handler ", handler.name, " is ",
+                                    handler.gate == Gate::kTripped ? "open" : "half-open"));
+    }
+    topics.insert(handler.paused_topics.begin(), handler.paused_topics.end());
+  }
+  for (const std::string& topic : topics) paused.push_back(absl::StrCat("topic ", topic, " is paused"));
+  return absl::StrJoin(paused, ", ");
+}
+
+const char* GateName(Gate gate) {
+  switch (gate) {
+    case Gate::kOpen:
+      return "open";
+    case Gate::kPaused:
+      return "paused";
+    case Gate::kTripped:
+      return "tripped";
+    case Gate::kProbing:
+      return "probing";
+  }
+  return "unknown";
 }
 
 const char* PhaseName(Progress::Phase phase) {
@@ -58,13 +97,15 @@ const char* PhaseName(Progress::Phase phase) {
 
 absl::Status ParseAddress(const std::string& text, Address& address) {
   const size_t colon = text.rfind(':');
+  const bool port_alone = colon == std::string::npos || colon == 0;
   std::string_view host = std::string_view(text).substr(0, colon == std::string::npos ? 0 : colon);
   const bool bracketed = absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
+  if (port_alone) host = "127.0.0.1";
   const bool host_ok =
       !host.empty() && host.find_first_of("[]/ ") == host.npos && (bracketed || host.find(':') == host.npos);
   int port = 0;
-  const bool port_ok =
-      colon != std::string::npos && absl::SimpleAtoi(text.substr(colon + 1), &port) && port >= 0 && port <= 65535;
+  const std::string digits = text.substr(colon == std::string::npos ? 0 : colon + 1);
+  const bool port_ok = absl::SimpleAtoi(digits, &port) && port >= 0 && port <= 65535;
   if (!host_ok || !port_ok) {
     return absl::InvalidArgumentError(absl::StrCat("'", text, "' is no HOST:PORT, as 127.0.0.1:8080 or [::1]:8080"));
   }

@@ -13,12 +13,17 @@ namespace messaging::metrics {
 // OK: all that runs began less than `stuck_after` ago. Else names each handler that has not returned, and since when.
 absl::Status Live(const Progress& progress, absl::Duration stuck_after);
 
-// OK: messages are consumed. `connection`: what the broker answered last. Else one line that says what is missing.
+// OK: messages are consumed, by some handler at least. `connection`: what the broker answered last. Else one line that
+// says what is missing.
 absl::Status Ready(const Progress& progress, const absl::Status& connection);
 
+// Who takes nothing now, and why: "handler Charge is paused, ..."; empty: nobody.
+std::string Paused(const Progress& progress);
+
+const char* GateName(Gate gate);               // "open", ...
 const char* PhaseName(Progress::Phase phase);  // "consuming", ...
 
-// Host and port of HOST:PORT or [HOST]:PORT. InvalidArgument shows what was given.
+// Host and port of HOST:PORT, [HOST]:PORT, or of PORT or :PORT alone: 127.0.0.1. InvalidArgument shows what was given.
 struct Address {
   std::string host;
   int port = 0;

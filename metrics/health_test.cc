@@ -52,17 +52,36 @@ TEST(Ready, SaysWhatIsMissing) {
   EXPECT_THAT(Ready(progress, absl::OkStatus()).message(), HasSubstr("no rights"));
 }
 
+TEST(Ready, SomethingPausedIsSaidAndEverythingPausedIsNotReady) {
+  Progress progress = Consuming({{.name = "A", .topics = {"a", "b"}, .gate = Gate::kPaused},
+                                 {.name = "B", .topics = {"a", "b"}, .paused_topics = {"a"}}});
+  EXPECT_TRUE(Ready(progress, absl::OkStatus()).ok());
+  EXPECT_EQ(Paused(progress), "handler A is paused, topic a is paused");
+  progress.handlers[1].paused_topics = {"a", "b"};
+  EXPECT_EQ(Ready(progress, absl::OkStatus()).message(),
+            "nothing is consumed: handler A is paused, topic a is paused, topic b is paused");
+  progress.handlers[1] = {.name = "B", .topics = {"a"}, .gate = Gate::kTripped};
+  EXPECT_THAT(Ready(progress, absl::OkStatus()).message(), HasSubstr("the breaker of handler B is open"));
+  progress.handlers[1].gate = Gate::kProbing;
+  EXPECT_TRUE(Ready(progress, absl::OkStatus()).ok());
+  EXPECT_EQ(Paused(Consuming({{.name = "C", .topics = {"c"}}})), "");
+}
+
 TEST(ParseAddress, TakesHostAndPort) {
   Address address;
   ASSERT_TRUE(ParseAddress("127.0.0.1:8080", address).ok());
   EXPECT_EQ(absl::StrCat(address.host, " ", address.port), "127.0.0.1 8080");
   ASSERT_TRUE(ParseAddress("[::1]:0", address).ok());
   EXPECT_EQ(absl::StrCat(address.host, " ", address.port), "::1 0");
+  for (const char* text : {"8080", ":8080"}) {
+    ASSERT_TRUE(ParseAddress(text, address).ok());
+    EXPECT_EQ(absl::StrCat(address.host, " ", address.port), "127.0.0.1 8080");
+  }
 }
 
 TEST(ParseAddress, RefusesAllElseAndShowsIt) {
   Address address;
-  for (const char* text : {"", ":", "8080", ":8080", "localhost", "localhost:", "localhost:http", "h:65536", "h:-1",
+  for (const char* text : {"", ":", "http", ":http", "localhost", "localhost:", "localhost:http", "h:65536", "h:-1",
                            "::1:8080", "[::1]", "[::1:80", "http://h:80", "h h:80", "[]:80"}) {
     const absl::Status status = ParseAddress(text, address);
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;

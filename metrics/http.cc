@@ -3,11 +3,13 @@
 #include <sys/socket.h>
 
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "httplib.h"
@@ -32,9 +34,36 @@ void Answer(const absl::Status& status, httplib::Response& response) {
 }
 
 json HandlerAsJson(const HandlerProgress& handler) {
-  return {{"name", handler.name},       {"group", handler.group},
-          {"topics", handler.topics},   {"waiting", handler.waiting},
-          {"running", handler.running}, {"longest_seconds", absl::ToDoubleSeconds(handler.longest)}};
+  return {{"name", handler.name},
+          {"group", handler.group},
+          {"topics", handler.topics},
+          {"gate", GateName(handler.gate)},
+          {"paused_topics", handler.paused_topics},
+          {"waiting", handler.waiting},
+          {"running", handler.running},
+          {"longest_seconds", absl::ToDoubleSeconds(handler.longest)}};
+}
+
+// In a time that tells nothing about where they differ.
+bool SameSecret(std::string_view given, std::string_view secret) {
+  unsigned char differs = given.size() == secret.size() ? 0 : 1;
+  for (size_t i = 0; i < given.size(); ++i) {
+    differs |= static_cast<unsigned char>(given[i] ^ secret[i % secret.size()]);
+  }
+  return differs == 0;
+}
+
+int HttpCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 200;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    case absl::StatusCode::kInvalidArgument:
+      return 400;
+    default:
+      return 409;
+  }
 }
 
 }  // namespace
@@ -92,15 +121,47 @@ class HttpServer::Impl {
       Answer(Live(client_.progress(), options_.stuck_after), response);
     });
     server_.Get("/ready", [this](const Request&, Response& response) {
-      Answer(Ready(client_.progress(), Connection()), response);
+      const Progress progress = client_.progress();
+      Answer(Ready(progress, Connection()), response);
+      if (const std::string paused = Paused(progress); response.status == 200 && !paused.empty()) {
+        response.set_content(absl::StrCat("ok; ", paused, "\n"), kText);
+      }
     });
     server_.Get("/status", [this](const Request&, Response& response) {
       // Handlers' names may be any bytes.
       response.set_content(Status().dump(2, ' ', false, json::error_handler_t::replace) + "\n", "application/json");
     });
+    server_.Post("/pause", [this](const Request& request, Response& response) { SetPaused(true, request, response); });
+    server_.Post("/resume",
+                 [this](const Request& request, Response& response) { SetPaused(false, request, response); });
     server_.Get("/", [](const Request&, Response& response) {
-      response.set_content("/metrics\n/live\n/ready\n/status\n", kText);
+      response.set_content("/metrics\n/live\n/ready\n/status\nPOST /pause\nPOST /resume\n", kText);
     });
+  }
+
+  void SetPaused(bool paused, const httplib::Request& request, httplib::Response& response) {
+    const auto refuse = [&response](int code, std::string_view why) {
+      response.status = code;
+      response.set_content(absl::StrCat(why, "\n"), kText);
+    };
+    if (options_.token.empty()) return refuse(403, "no token was set, so nobody may do this");
+    const std::string authorization = request.get_header_value("Authorization");
+    std::string_view given = authorization;
+    if (!absl::ConsumePrefix(&given, "Bearer ") || !SameSecret(given, options_.token)) {
+      response.set_header("WWW-Authenticate", "Bearer");
+      return refuse(401, "the token is missing, or another one");
+    }
+    Part part;
+    for (const auto& [name, value] : request.params) {
+      std::string* const field = name == "handler" ? &part.handler : name == "topic" ? &part.topic : nullptr;
+      // An empty name is a slip, and would mean everything.
+      if (field == nullptr || value.empty() || !field->empty()) {
+        return refuse(400, "?handler=NAME, ?topic=NAME or neither");
+      }
+      *field = value;
+    }
+    const absl::Status done = paused ? client_.Pause(part) : client_.Resume(part);
+    refuse(HttpCode(done), done.ok() ? (paused ? "paused" : "resumed") : done.message());
   }
 
   json Status() {

@@ -2,8 +2,10 @@
 //
 //   GET /metrics  Prometheus' text format (docs/metrics.md)
 //   GET /live     200, or 503 with why: a handler's call has been running for longer than stuck_after
-//   GET /ready    200, or 503 with why: not joined yet, draining, ended, the broker does not answer
+//   GET /ready    200, or 503 with why: not joined yet, draining, ended, the broker does not answer, everything paused
 //   GET /status   JSON: broker, group, phase, connection, and what each handler has in hand
+//   POST /pause   with ?handler=NAME, ?topic=NAME or neither, and "Authorization: Bearer TOKEN": as Client::Pause
+//   POST /resume  likewise
 #ifndef METRICS_HTTP_H_
 #define METRICS_HTTP_H_
 
@@ -18,9 +20,11 @@
 namespace messaging::metrics {
 
 struct HttpOptions {
-  // HOST:PORT, as 127.0.0.1:8080 or [::1]:8080; port 0: any that is free. There is no TLS and no password, and topics
-  // and handlers are named: 0.0.0.0 is for networks where anybody may read that.
+  // HOST:PORT, as 127.0.0.1:8080 or [::1]:8080; a port alone: on 127.0.0.1; port 0: any that is free. There is no TLS
+  // and no password for reading, and topics and handlers are named: 0.0.0.0 is for networks where anybody may read
+  // that.
   std::string address;
+  std::string token;  // Who has it may pause and resume; empty: nobody may.
   // Longer than a handler may take, and than a send's deadline (120 s by default), which it may wait for.
   absl::Duration stuck_after = absl::Minutes(5);
 };

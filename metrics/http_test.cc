@@ -35,15 +35,16 @@ class HttpTest : public testing::Test {
     ASSERT_TRUE(client.ok()) << client.status();
     client_ = *std::move(client);
     client_->Observe(observer_);
-    auto server =
-        HttpServer::Start({.address = "127.0.0.1:0", .stuck_after = absl::Milliseconds(50)}, *client_, *observer_);
+    auto server = HttpServer::Start(
+        {.address = "127.0.0.1:0", .token = "s3cret", .stuck_after = absl::Milliseconds(50)}, *client_, *observer_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
+    address_ = server_->address();
   }
 
   int Connect() {
     int port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(server_->address().substr(server_->address().rfind(':') + 1), &port));
+    EXPECT_TRUE(absl::SimpleAtoi(address_.substr(address_.rfind(':') + 1), &port));
     sockaddr_in to = {};
     to.sin_family = AF_INET;
     to.sin_port = htons(static_cast<uint16_t>(port));
@@ -65,6 +66,10 @@ class HttpTest : public testing::Test {
   std::string Get(const std::string& path) {
     return Ask(absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: localhost\r\n\r\n"));
   }
+  std::string Post(const std::string& path, const std::string& authorization) {
+    return Ask(absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nAuthorization: ",
+                            authorization, "\r\n\r\n"));
+  }
   static std::string Body(const std::string& answer) { return answer.substr(answer.find("\r\n\r\n") + 4); }
 
   const std::shared_ptr<PrometheusObserver> observer_ = std::make_shared<PrometheusObserver>();
@@ -72,6 +77,7 @@ class HttpTest : public testing::Test {
   absl::Notification go_on_;
   std::unique_ptr<Client> client_;
   std::unique_ptr<HttpServer> server_;
+  std::string address_;
 };
 
 TEST_F(HttpTest, AConsumersLifeAsProbesSeeIt) {
@@ -159,6 +165,53 @@ TEST_F(HttpTest, MetricsCountWhatWasHandled) {
   const std::string answer = Get("/metrics");
   EXPECT_THAT(answer, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
   EXPECT_THAT(answer, HasSubstr("messaging_handled_messages_total{handler=\"Charge\",topic=\"orders\",code=\"OK\"} 1"));
+}
+
+TEST_F(HttpTest, PausesAndResumesForWhoHasTheToken) {
+  absl::Notification handled;
+  client_->AddHandler(MakeHandler("Charge",
+                                  [&handled](std::string_view) {
+                                    handled.Notify();
+                                    return absl::OkStatus();
+                                  },
+                                  {.topics = {"orders"}}));
+  client_->AddHandler(MakeHandler("Other", [](std::string_view) { return absl::OkStatus(); }, {.topics = {"other"}}));
+  EXPECT_THAT(Post("/pause", "Bearer s3cret"), HasSubstr("409")) << "not started";
+  ASSERT_TRUE(client_->Start().ok());
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret1", "Bearer S3cret", "s3cret"}) {
+    EXPECT_THAT(Post("/pause?handler=Charge", wrong), HasSubstr("401")) << wrong;
+  }
+  EXPECT_EQ(client_->progress().handlers[0].gate, Gate::kOpen);
+  EXPECT_THAT(Get("/pause?handler=Charge"), HasSubstr("404")) << "only by POST";
+  const std::string token = "Bearer s3cret";
+  EXPECT_THAT(Post("/pause?handler=Nobody", token), HasSubstr("there are Charge, Other"));
+  EXPECT_THAT(Post("/pause?handler=", token), HasSubstr("400"));
+  EXPECT_THAT(Post("/pause?handlr=Charge", token), HasSubstr("400"));
+  EXPECT_THAT(Post("/pause?handler=Charge&topic=orders", token), HasSubstr("400"));
+  EXPECT_THAT(Post("/pause?handler=Charge", token), HasSubstr("200 OK"));
+  ASSERT_TRUE(client_->producer().Send(Message{.topic = "orders", .payload = "x"}).Wait().ok());
+  EXPECT_EQ(Body(Get("/ready")), "ok; handler Charge is paused\n");
+  EXPECT_EQ(json::parse(Body(Get("/status"))).at("handlers").at(0).at("gate"), "paused");
+  EXPECT_THAT(Get("/metrics"), HasSubstr("messaging_handler_paused{handler=\"Charge\",reason=\"request\"} 1"));
+  EXPECT_THAT(Post("/pause", token), HasSubstr("200 OK"));
+  EXPECT_THAT(Get("/ready"), HasSubstr("503"));
+  EXPECT_FALSE(handled.HasBeenNotified());
+  EXPECT_THAT(Post("/resume", token), HasSubstr("200 OK"));
+  handled.WaitForNotification();
+  EXPECT_EQ(Body(Get("/ready")), "ok\n");
+  EXPECT_THAT(Post("/pause?topic=orders", token), HasSubstr("200 OK"));
+  EXPECT_EQ(json::parse(Body(Get("/status"))).at("handlers").at(0).at("paused_topics").at(0), "orders");
+  ASSERT_TRUE(client_->Stop().ok());
+  EXPECT_THAT(Post("/resume", token), HasSubstr("409"));
+}
+
+TEST_F(HttpTest, WithoutATokenNobodyPauses) {
+  const auto server = HttpServer::Start({.address = "0"}, *client_, *observer_);
+  ASSERT_TRUE(server.ok());
+  EXPECT_THAT((*server)->address(), testing::StartsWith("127.0.0.1:"));
+  server_.reset();
+  address_ = (*server)->address();
+  for (const char* given : {"", "Bearer ", "Bearer x"}) EXPECT_THAT(Post("/pause", given), HasSubstr("403"));
 }
 
 TEST_F(HttpTest, WhatIsNoQuestionIsAnsweredAndHurtsNobody) {

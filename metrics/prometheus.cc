@@ -129,6 +129,8 @@ void DeclareAll(Sheet& sheet) {
   sheet.Declare("messaging_late_settlements_total", counter, "Messages settled after another member got them.");
   sheet.Declare("messaging_in_flight_messages", gauge, "Messages received and not yet settled.");
   sheet.Declare("messaging_in_flight_bytes", gauge, "Their bytes.");
+  sheet.Declare("messaging_handler_paused", gauge, "1 while the handler takes nothing, by why: request or breaker.");
+  sheet.Declare("messaging_breaker_opened_total", counter, "Times that the handler's breaker opened.");
   sheet.Declare("messaging_connected", gauge, "1 while the connection to the broker is up.");
   sheet.Declare("messaging_connections_lost_total", counter, "Connections to the broker that were lost.");
 }
@@ -195,9 +197,21 @@ class PrometheusObserver::Impl {
     link.up = state == Connection::kConnected;
   }
 
+  void SetGate(std::string_view handler, Gate gate) {
+    const std::string name(Admit(handlers_, handler));
+    absl::MutexLock lock(&mutex_);
+    GateState& state = gates_[name];
+    if (gate == Gate::kTripped && state.gate != Gate::kProbing) ++state.opened;
+    state.gate = gate;
+  }
+
   std::vector<MetricFamily> Collect() const;
 
  private:
+  struct GateState {
+    Gate gate = Gate::kOpen;
+    int64_t opened = 0;
+  };
   struct Link {
     bool up = false;
     int64_t lost = 0;
@@ -238,6 +252,7 @@ class PrometheusObserver::Impl {
   mutable absl::Mutex mutex_;
   std::map<std::thread::id, std::unique_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Link> links_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, GateState> gates_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string, std::less<>> topics_;    // Under mutex_, by Admit.
   std::set<std::string, std::less<>> handlers_;  // Likewise.
 };
@@ -289,6 +304,13 @@ std::vector<MetricFamily> PrometheusObserver::Impl::Collect() const {
   for (const auto& [name, link] : links_) {
     sheet.Set("messaging_connected", {{"broker", AsLabel(name)}}, link.up ? 1 : 0);
     sheet.Set("messaging_connections_lost_total", {{"broker", AsLabel(name)}}, static_cast<double>(link.lost));
+  }
+  for (const auto& [name, state] : gates_) {
+    const std::string handler = AsLabel(name);
+    const bool breaker = state.gate == Gate::kTripped || state.gate == Gate::kProbing;
+    sheet.Set("messaging_handler_paused", {{"handler", handler}, {"reason", "request"}}, state.gate == Gate::kPaused);
+    sheet.Set("messaging_handler_paused", {{"handler", handler}, {"reason", "breaker"}}, breaker);
+    sheet.Set("messaging_breaker_opened_total", {{"handler", handler}}, static_cast<double>(state.opened));
   }
   for (const auto& [thread, shard] : shards_) {
     absl::MutexLock shard_lock(&shard->mutex);
@@ -347,6 +369,7 @@ void PrometheusObserver::OnReleased(std::string_view topic, size_t messages) {
 }
 
 void PrometheusObserver::OnLateSettlement(std::string_view topic) { impl_->Topic(topic).late.Add(); }
+void PrometheusObserver::OnGate(std::string_view handler, Gate gate) { impl_->SetGate(handler, gate); }
 void PrometheusObserver::OnInFlight(size_t messages, size_t bytes) { impl_->SetInFlight(messages, bytes); }
 void PrometheusObserver::OnConnection(std::string_view broker, Connection state, std::string_view) {
   impl_->SetConnection(broker, state);

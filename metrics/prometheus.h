@@ -47,6 +47,7 @@ class PrometheusObserver final : public Observer, public prometheus::Collectable
   void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) override;
   void OnReleased(std::string_view topic, size_t messages) override;
   void OnLateSettlement(std::string_view topic) override;
+  void OnGate(std::string_view handler, Gate gate) override;
   void OnInFlight(size_t messages, size_t bytes) override;
   void OnConnection(std::string_view broker, Connection state, std::string_view what) override;
 

@@ -23,6 +23,10 @@ int main() {
     observer.OnLateSettlement(topic);
   }
   observer.OnInFlight(7, 70);
+  using messaging::Gate;
+  for (Gate gate : {Gate::kPaused, Gate::kOpen, Gate::kTripped, Gate::kProbing, Gate::kTripped}) {
+    observer.OnGate("Charge", gate);
+  }
   using Connection = messaging::Observer::Connection;
   observer.OnConnection("redis", Connection::kConnected, "");
   observer.OnConnection("redis", Connection::kLost, "");

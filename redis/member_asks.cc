@@ -77,6 +77,7 @@ void Member::AskTick(absl::Time now) {
   const size_t rounds = (streams_.size() + kStreamsATick - 1) / kStreamsATick;
   next_tick_ = now + kTick * rounds;
   next_due_ = absl::InfiniteFuture();
+  const Room room = sink_->room();
   size_t spare = RoomToTake();
   const size_t share = std::clamp<size_t>(spare / (2 * streams_.size()), 1, kMaxCount);
   const std::string idle = absl::StrCat(absl::ToInt64Milliseconds(options.claim_idle));
@@ -88,6 +89,7 @@ void Member::AskTick(absl::Time now) {
     const size_t i = (n + static_cast<size_t>(ticks_)) % streams_.size();  // The first ones get what there is.
     const GroupKeys& keys = streams_[i].keys;
     const int stream = static_cast<int>(i);
+    const bool reads = room.Reads(options_.topics[streams_[i].topic].topic);
     if (streams_[i].partitioned()) {
       if (std::exchange(assigned, streams_[i].topic) != streams_[i].topic) {
         const MemberKeys members(options_.topics[streams_[i].topic].topic, options_.group);
@@ -99,7 +101,7 @@ void Member::AskTick(absl::Time now) {
       if (!streams_[i].readable(now)) continue;
     } else {
       for (const bool is_retry : {false, true}) {
-        const size_t limit = std::min(spare, share);
+        const size_t limit = reads ? std::min(spare, share) : 0;
         spare -= limit;
         Ask({.kind = Asked::Kind::kTake, .stream = stream, .is_retry = is_retry, .limit = limit})
             .Command({"EVAL", kTake, "2", SourceKey(stream, is_retry), keys.begun, options_.group, options_.member,
@@ -168,7 +170,8 @@ void Member::AskRead() {
   const size_t most = std::min({streams_.size(), kMaxStreams, std::max<size_t>(messages / 2, 1)});
   for (size_t n = 0; n < streams_.size() && which.size() < most; ++n) {
     const size_t i = (first_stream_ + n) % streams_.size();
-    if (streams_[i].readable(now)) which.push_back(static_cast<int>(i));
+    if (!streams_[i].readable(now) || !room.Reads(options_.topics[streams_[i].topic].topic)) continue;
+    which.push_back(static_cast<int>(i));
   }
   if (which.empty()) return;
   first_stream_ = (first_stream_ + which.size()) % streams_.size();

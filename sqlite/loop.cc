@@ -346,6 +346,7 @@ absl::Status Loop::FetchFor(const std::shared_ptr<Member>& member, Round& round)
   const size_t topics = member->topics_.size();
   for (size_t i = 0; i < topics && left > 0 && bytes_left > 0; ++i) {
     const Member::Topic& topic = member->topics_[(member->first_topic_ + i) % topics];
+    if (!room.Reads(topic.name)) continue;
     const size_t had = batch->records.size();
     absl::Status fetched = store_->Fetch({.group = member->group_,
                                           .topic = topic.id,

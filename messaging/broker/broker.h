@@ -3,6 +3,7 @@
 #ifndef MESSAGING_BROKER_BROKER_H_
 #define MESSAGING_BROKER_BROKER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -28,6 +29,12 @@ namespace messaging {
 struct Room {
   size_t messages = 0;
   size_t bytes = 0;
+  // Topics whose messages and retries are not to be read now, as nobody would handle them; null: none. What comes of
+  // them all the same is kept, and counts.
+  std::shared_ptr<const std::vector<std::string>> closed = nullptr;
+  bool Reads(std::string_view topic) const {
+    return closed == nullptr || std::find(closed->begin(), closed->end(), topic) == closed->end();
+  }
 };
 
 // The engine's side of a subscription. All methods are thread-safe, never block on handlers and may call back into the
@@ -78,7 +85,7 @@ class Subscription : public RecordOwner {
   virtual absl::Status Start() = 0;
   // Verdicts, any thread, never blocks. Answered through DeliverySink::Settled.
   virtual void Settle(std::vector<Settlement> batch) = 0;
-  // There is room again after there was none. Any thread, never blocks.
+  // There is room again after there was none, or other topics are closed than before. Any thread, never blocks.
   virtual void Wake() = 0;
   // Takes no more; deliveries that come after this returned are a bug. What was fetched and not delivered is given
   // back.

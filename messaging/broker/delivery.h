@@ -87,10 +87,12 @@ struct Settlement {
   // may have been stored all the same (at least once). Cancelled: the record is no longer ours (its partition was
   // revoked, its claim taken over): nothing was done, nothing more to do.
   absl::Status status;
-  // The engine's own: what it counts for in the budget, whose it is, which task asked. Drivers carry them along.
+  // The engine's own: what it counts for in the budget, whose it is, which task asked, whether it was refused before.
+  // Drivers carry them along.
   size_t bytes = 0;
   int subscription = 0;
   void* context = nullptr;
+  bool refused = false;
 };
 
 }  // namespace messaging

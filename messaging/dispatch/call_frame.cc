@@ -7,6 +7,7 @@
 namespace messaging {
 
 Sender& CallFrame::sender() {
+  LoadTrace();  // It may be used on any thread; a message's metadata may not.
   if (!sender_) sender_.emplace(producer_, join_);
   return *sender_;
 }
@@ -51,6 +52,8 @@ void CallFrame::Invoke(const std::function<void(Call&)>& handler) {
   absl::Status thrown;
   {
     internal::ScopedSendJoin joined(&join_);
+    if (span_ != nullptr) span_->Enter();
+    Span* const entered = span_.get();  // An asynchronous handler may end it meanwhile, not destroy it.
     try {
       handler(*this);
     } catch (const std::exception& exception) {
@@ -58,6 +61,7 @@ void CallFrame::Invoke(const std::function<void(Call&)>& handler) {
     } catch (...) {
       thrown = absl::UnknownError("the handler threw something that is no std::exception");
     }
+    if (entered != nullptr) entered->Leave();
   }
   if (deferred_) return Returned(thrown);
   for (Verdict& verdict : verdicts_) {
@@ -67,6 +71,61 @@ void CallFrame::Invoke(const std::function<void(Call&)>& handler) {
       verdict = {absl::InternalError("the handler gave this message no outcome"), false, true};
     }
   }
+}
+
+void CallFrame::StartSpan(Tracer& tracer, std::string_view system) {
+  const Received& first = received_.front();
+  const bool single = received_.size() == 1;
+  std::vector<TraceContext> links;
+  std::optional<TraceContext> parent;
+  if (single) {
+    parent = TraceContextOf(first);
+  } else {
+    for (const Received& received : received_) {
+      if (std::optional<TraceContext> context = TraceContextOf(received)) links.push_back(*std::move(context));
+    }
+  }
+  const std::string name = absl::StrCat("process ", first.topic());
+  std::vector<SpanAttribute> attributes = {{"messaging.system", system},
+                                           {"messaging.destination.name", first.topic()},
+                                           {"messaging.operation.type", "process"},
+                                           {"messaging.operation.name", "process"},
+                                           {"messaging.consumer.group.name", first.group()},
+                                           {"code.function.name", first.handler()}};
+  const std::string partition = absl::StrCat(first.partition());
+  if (single) {
+    attributes.push_back({"messaging.message.id", first.id()});
+    attributes.push_back({"messaging.message.body.size", static_cast<int64_t>(first.payload().size())});
+    attributes.push_back({"messaging.message.attempt", first.attempt()});
+    if (first.partition() >= 0) attributes.push_back({"messaging.destination.partition.id", partition});
+  } else {
+    attributes.push_back({"messaging.batch.message_count", static_cast<int64_t>(received_.size())});
+  }
+  span_ = tracer.StartSpan({.kind = SpanKind::kConsumer,
+                            .name = name,
+                            .parent = parent ? &*parent : nullptr,
+                            .links = links,
+                            .attributes = attributes});
+}
+
+void CallFrame::EndSpan() {
+  if (span_ == nullptr) return;
+  absl::Status status;
+  for (const Verdict& verdict : verdicts_) status.Update(verdict.status);
+  std::exchange(span_, nullptr)->End(status);
+}
+
+const TraceContext* CallFrame::Trace() {
+  if (!trace_known_) {
+    trace_known_ = true;
+    trace_.reset();
+    if (span_ != nullptr) {
+      trace_ = span_->context();
+    } else if (received_.size() == 1) {
+      trace_ = TraceContextOf(received_.front());
+    }
+  }
+  return trace_ ? &*trace_ : nullptr;
 }
 
 void CallFrame::FailOk(const absl::Status& why) {

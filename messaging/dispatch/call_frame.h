@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,11 +19,12 @@
 #include "messaging/producer.h"
 #include "messaging/provide.h"
 #include "messaging/received.h"
+#include "messaging/tracer.h"
 
 namespace messaging {
 
 // Used by one thread at a time. For an asynchronous handler it lives on the heap until the completion was called.
-class CallFrame : public Call {
+class CallFrame : public Call, private internal::TraceSource {
  public:
   struct Verdict {
     absl::Status status;
@@ -32,12 +34,16 @@ class CallFrame : public Call {
 
   // `lane` is the parent of this call's own scope.
   CallFrame(const Providers& providers, std::shared_ptr<Scope> lane, Producer& producer)
-      : lane_(std::move(lane)), scope_(providers, Lifetime::kMessage, lane_.get()), producer_(producer) {}
+      : lane_(std::move(lane)), scope_(providers, Lifetime::kMessage, lane_.get()), producer_(producer) {
+    join_.set_trace(this);
+  }
+  ~CallFrame() override { EndSpan(); }
 
   // For the next call, when the last one ended on this thread and made no sends.
   void Reset() {
     received_.clear();
     verdicts_.clear();
+    trace_known_ = false;
   }
   void Add(Received received) {
     received_.push_back(received);
@@ -53,6 +59,11 @@ class CallFrame : public Call {
   void Reject(size_t i, absl::Status why) override { verdicts_[i] = {std::move(why), true, true}; }
   Completion Defer() override;
 
+  // The call as a span, from before Invoke to EndSpan, which comes when all verdicts are final.
+  void StartSpan(Tracer& tracer, std::string_view system);
+  void EndSpan();
+  // Finds the trace that its sends continue, for a call whose sends may come from other threads.
+  void LoadTrace() { (void)Trace(); }
   // Calls the handler, with sends joined and exceptions caught. Afterwards every message has a verdict, or it is
   // deferred.
   void Invoke(const std::function<void(Call&)>& handler);
@@ -76,6 +87,7 @@ class CallFrame : public Call {
 
   void Returned(const absl::Status& thrown);
   void FailOk(const absl::Status& why);
+  const TraceContext* Trace() override;
 
   const std::shared_ptr<Scope> lane_;
   std::vector<Received> received_;
@@ -87,6 +99,9 @@ class CallFrame : public Call {
   Completion::Finish finish_;
   bool deferred_ = false;
   std::shared_ptr<Deferral> deferral_;  // Shared with the completion.
+  std::unique_ptr<Span> span_;
+  bool trace_known_ = false;
+  std::optional<TraceContext> trace_;
 };
 
 }  // namespace messaging

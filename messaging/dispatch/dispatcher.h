@@ -19,6 +19,7 @@
 #include "messaging/producer.h"
 #include "messaging/progress.h"
 #include "messaging/provide.h"
+#include "messaging/tracer.h"
 
 namespace messaging {
 
@@ -31,6 +32,7 @@ struct DispatcherOptions {
   StartAt start_at = StartAt::kBeginning;
   const Clock* clock = &Clock::Steady();
   Observer* observer = nullptr;  // May be null.
+  Tracer* tracer = nullptr;      // May be null.
   uint64_t seed = 0;             // Of the retries' jitter. 0: a random one.
 };
 
@@ -49,6 +51,9 @@ class Dispatcher {
   // Takes no more, finishes what is in hand, releases what was not begun, settles, leaves. DeadlineExceeded, naming the
   // handlers, when some did not return within drain_timeout.
   absl::Status Stop();
+
+  // One handler, one topic, or with both empty everything, as Client::Pause and Resume say.
+  absl::Status SetPaused(const std::string& handler, const std::string& topic, bool paused);
 
   // Without workers: calls handlers for all that is ready now, on this thread. False when there was nothing to do.
   bool RunReady();

@@ -29,10 +29,10 @@ Engine::Engine(std::vector<EngineHandler> handlers, int subscriptions, EngineLim
   for (size_t i = 0; i < handlers_.size(); ++i) {
     const EngineHandler& handler = handlers_[i];
     const HandlerOptions& options = *handler.options;
-    auto state = std::make_unique<HandlerState>();
-    state->options = &options;
+    auto state = std::make_unique<HandlerState>(&options);
     state->is_batch = handler.is_batch;
-    state->one_at_a_time = handler.is_async || options.order == Order::kPerKeyStrict;
+    // A breaker has to see each outcome before the next call.
+    state->one_at_a_time = handler.is_async || options.order == Order::kPerKeyStrict || state->breaker.enabled();
     state->concurrency = std::max(1, options.concurrency > 0 ? options.concurrency : limits.concurrency);
     state->unordered.handler = static_cast<int>(i);
     state->unordered.id = next_lane_++;
@@ -56,7 +56,9 @@ void Engine::Offer(int subscription, std::vector<Delivery> batch, absl::Time now
 std::optional<Engine::Work> Engine::Take(absl::Time now) {
   Tick(now);
   if (suspect_running_) return std::nullopt;
-  if (!suspects_.empty()) return TakeSuspect(now);
+  if (!suspects_.empty()) {
+    if (Task* suspect = NextSuspect(now)) return TakeSuspect(suspect, now);
+  }
   Work work{.id = ++last_work_};
   size_t most = 1;
   while (!ready_.empty() &&
@@ -72,13 +74,26 @@ std::optional<Engine::Work> Engine::Take(absl::Time now) {
         continue;
       }
       most = state.is_batch ? state.options->batch.max : state.one_at_a_time ? 1 : state.quantum;
+      if (state.bucket.limited() && lane->head != nullptr) {
+        const size_t wanted = std::min(state.is_batch ? std::min(most, lane->depth) : 1, state.bucket.burst());
+        most = std::min(most, state.bucket.Available(now));
+        if (most < wanted) {
+          Throttle(lane, wanted, now);
+          continue;
+        }
+      }
     }
     const bool taken = TakeFrom(lane, most, work, now);
     if (!taken) ReadyNextWaiting(state);  // It used its turn for nothing.
     if (taken && state.is_batch) break;
   }
-  if (work.lanes.empty()) return suspects_.empty() ? std::nullopt : TakeSuspect(now);
-  ++states_[work.handler]->running;
+  if (work.lanes.empty()) {
+    Task* const suspect = suspects_.empty() ? nullptr : NextSuspect(now);
+    return suspect == nullptr ? std::nullopt : TakeSuspect(suspect, now);
+  }
+  HandlerState& state = *states_[work.handler];
+  if (state.bucket.limited()) state.bucket.Take(work.tasks.size(), now);
+  ++state.running;
   ++running_;
   // An unordered lane serves the next worker at once.
   if (!work.lanes.back()->ordered) MakeReady(work.lanes.back(), now);
@@ -95,13 +110,16 @@ void Engine::Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Dura
   bool leaves = true;
   for (size_t i = 0; i < work.tasks.size(); ++i) {
     Task* task = work.tasks[i];
-    if (task == nullptr) continue;
+    if (task == nullptr || outcomes[i].not_begun) continue;
     if (!outcomes[i].deferred) {
       End(task, outcomes[i], now);
     } else if (outcomes[i].keeps_lane) {
       leaves = false;
       if (task->work == work.id) task->deferred = true;  // Else it was completed before, and may be another one by now.
     }
+  }
+  for (size_t i = work.tasks.size(); i-- > 0;) {  // To the front, one after the other: they keep their order.
+    if (work.tasks[i] != nullptr && outcomes[i].not_begun) PutBack(work.tasks[i], now);
   }
   if (leaves) Leave(work.handler, work.lanes, now);
 }
@@ -120,6 +138,7 @@ void Engine::Tick(absl::Time now) {
     settlement.status = absl::OkStatus();
     out_[settlement.subscription].push_back(std::move(settlement));
   }
+  OpenWhatIsDue(now);
   while (!timers_.empty() && timers_.begin()->first.first <= now) {
     Lane* lane = timers_.begin()->second;
     timers_.erase(timers_.begin());
@@ -136,17 +155,11 @@ std::vector<std::pair<int, std::vector<Settlement>>> Engine::TakeSettlements() {
   return all;
 }
 
-Room Engine::room(int) const {
-  if (draining_ || in_hand_ >= limits_.max_messages || bytes_in_hand_ >= limits_.max_bytes) return {};
-  const size_t share = static_cast<size_t>(subscriptions_);
-  return {std::max<size_t>(1, (limits_.max_messages - in_hand_) / share),
-          std::max<size_t>(1, (limits_.max_bytes - bytes_in_hand_) / share)};
-}
-
 absl::Time Engine::NextEvent() const {
   absl::Time next = absl::InfiniteFuture();
   if (!timers_.empty()) next = timers_.begin()->first.first;
   if (!resettle_.empty()) next = std::min(next, resettle_.begin()->first);
+  if (!openings_.empty()) next = std::min(next, openings_.begin()->first);
   return next;
 }
 
@@ -163,13 +176,17 @@ std::vector<HandlerProgress> Engine::Progress(absl::Time now) const {
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].name = handlers_[i].name;
     all[i].topics = handlers_[i].options->topics;
+    all[i].gate = GateOf(static_cast<int>(i));
+    for (const std::string& topic : all[i].topics) {
+      if (paused_topics_.contains(topic)) all[i].paused_topics.push_back(topic);
+    }
   }
   const auto count = [&all, now](const Task& task) {
     HandlerProgress& progress = all[task.handler];
     if (task.running_since != absl::InfinitePast()) {
       ++progress.running;
       progress.longest = std::max(progress.longest, now - task.running_since);
-    } else if (task.lane != nullptr || task.alone) {
+    } else if (task.lane != nullptr || task.alone || task.parked) {
       ++progress.waiting;
     }
   };
@@ -199,6 +216,7 @@ Engine::Hold* Engine::NewHold(int subscription, Delivery delivery) {
   hold->subscription = subscription;
   hold->open_tasks = 0;
   hold->tasks = 0;
+  hold->parked = 0;
   hold->bytes = delivery.record()->ByteSize();
   hold->delivery = std::move(delivery);
   ++in_hand_;

@@ -14,6 +14,9 @@
 // Strict order: a failing task keeps its delivery and waits in a lane of its key's own; later tasks of the key join it
 // there. So they do behind a call that takes long (Unblock): other keys of its lane, and what was to be called after it
 // by the same worker, do not wait for it.
+//
+// What may not begin for now, as its handler or topic is paused or the handler's breaker is open, waits in no lane but
+// is parked, in order. Of a breaker that is half-open one task is let through: the probe.
 #ifndef MESSAGING_DISPATCH_ENGINE_H_
 #define MESSAGING_DISPATCH_ENGINE_H_
 
@@ -23,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -80,6 +84,7 @@ class Engine {
     bool release_after = false;  // Draining: released once its attempts so far are recorded.
     uint64_t work = 0;           // Which Work it was taken in.
     bool deferred = false;       // That one has ended and left it behind, in its lane: the outcome comes by Complete.
+    bool parked = false;         // In its handler's `parked`; its `lane` is then as for `alone`.
   };
   // Tasks to run: one after the other, each a call of its own, or for a batch handler all in one call. Quick handlers
   // get several lanes at once.
@@ -91,8 +96,9 @@ class Engine {
   };
   struct Outcome {
     absl::Status status;
-    bool rejected = false;  // Not given to the handler: does not decode or validate.
-    bool deferred = false;  // Comes later, by Complete. The task must not be touched through the Work any more.
+    bool rejected = false;   // Not given to the handler: does not decode or validate.
+    bool not_begun = false;  // It was taken, and its handler paused before it was called: as if not taken.
+    bool deferred = false;   // Comes later, by Complete. The task must not be touched through the Work any more.
     bool keeps_lane =
         true;  // deferred: nothing of its lane begins before (an asynchronous handler; not: awaited sends).
   };
@@ -120,15 +126,32 @@ class Engine {
   void Unblock(Work& work, std::vector<Outcome>& outcomes, size_t begun, absl::Time now);
   // The same for the calls of asynchronous handlers that began before `before`.
   void UnblockDeferred(absl::Time before, absl::Time now);
+  // What is paused is not begun: it waits in hand, in order, others go on. Does nothing to what runs.
+  void PauseHandler(int handler, bool paused, absl::Time now);
+  void PauseTopic(const std::string& topic, bool paused, absl::Time now);
 
   // Verdicts to give to the subscriptions since the last call, by subscription.
   std::vector<std::pair<int, std::vector<Settlement>>> TakeSettlements();
-  // What subscription `s` may still deliver; an equal share of what is left.
+  // What subscription `s` may still deliver; an equal share of what is left. What is parked counts for at most half the
+  // budget, and closes its topics when it has come to that, so that others go on.
   Room room(int subscription) const;
-  absl::Time NextEvent() const;                                           // When Tick would do something.
-  size_t ready() const { return suspects_.empty() ? ready_.size() : 1; }  // About how many calls of Take would succeed.
+  bool HasRoomAgain() const;  // Enough of it to wake those who were told of none.
+  // Since the last call: rooms have become larger or other ones; and handlers' gates that changed.
+  struct GateChange {
+    int handler = 0;
+    Gate before = Gate::kOpen;
+    Gate now = Gate::kOpen;
+    std::string why;  // kTripped: what it saw.
+  };
+  bool TakeRoomsChanged() { return std::exchange(rooms_changed_, false); }
+  std::vector<GateChange> TakeGateChanges() { return std::exchange(gate_changes_, {}); }
+  absl::Time NextEvent() const;  // When Tick would do something.
+  size_t ready() const {         // About how many calls of Take would succeed.
+    return suspects_.empty() ? ready_.size() : gated_ ? 1 + ready_.size() : 1;
+  }
   size_t in_hand() const { return in_hand_; }
   size_t bytes_in_hand() const { return bytes_in_hand_; }
+  size_t refused() const { return refused_; }        // Verdicts that were refused and are to be given again.
   std::vector<std::string> RunningHandlers() const;  // Names, for whom a drain waits.
   // What each handler has in hand, in the order of handlers(); without groups. Walks through all that is in hand.
   std::vector<HandlerProgress> Progress(absl::Time now) const;
@@ -149,12 +172,33 @@ class Engine {
   bool DivertToHeldKey(Task* task, absl::Time now);
   void PullKeyAhead(const Task& suspect);
   void AddSuspect(Task* task);
-  std::optional<Work> TakeSuspect(absl::Time now);
+  Task* NextSuspect(absl::Time now);
+  std::optional<Work> TakeSuspect(Task* task, absl::Time now);
   bool TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now);
   void EraseIfDone(Lane* lane);
   void ReadyNextWaiting(HandlerState& state);
   Lane* MoveToOwnLane(Task* task);
   void Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now);
+
+  // Gates (engine_gate.cc): what may not begin for now.
+  bool Blocked(const Task& task) const;
+  void Place(Task* task, absl::Time now);
+  void Park(Task* task, bool in_front = false);
+  void Unpark(Task* task);
+  void PutBack(Task* task, absl::Time now);
+  void PutBackFailed(Task* task, Lane* lane, absl::Time now);
+  void RegateAll(absl::Time now);
+  void Regate(int handler, absl::Time now);
+  void ParkBlocked(int handler);
+  void Probe(int handler, absl::Time now);
+  bool AdmitProbe(Task* task);
+  void ProbeEnded(Task* task);
+  bool Counts(Task* task, const Outcome& outcome, absl::Time now);
+  void Throttle(Lane* lane, size_t wanted, absl::Time now);
+  void OpenWhatIsDue(absl::Time now);
+  Gate GateOf(int handler) const;
+  bool Reads(const std::vector<int>& handlers) const;
+  std::pair<size_t, size_t> Used() const;
 
   // Settling (engine_settle.cc): from outcomes to verdicts, and what the broker answers.
   void End(Task* task, const Outcome& outcome, absl::Time now);
@@ -188,12 +232,20 @@ class Engine {
   std::multimap<absl::Time, Settlement> resettle_;           // Refused, to be tried again.
   std::deque<Task*> suspects_;
   bool suspect_running_ = false;
+  bool gated_ = false;  // Something is paused, or some breaker not closed.
+  std::set<std::string, std::less<>> paused_topics_;
+  std::set<std::pair<absl::Time, int>> openings_;  // When handlers may begin something again: breakers, rate limits.
+  size_t parked_ = 0;                              // Holds with parked tasks.
+  size_t parked_bytes_ = 0;
+  bool rooms_changed_ = false;
+  std::vector<GateChange> gate_changes_;
   std::vector<std::vector<Settlement>> out_;
   std::vector<std::unique_ptr<Hold>> holds_;  // All that were ever made: a pool.
   std::vector<Hold*> free_holds_;
   uint64_t next_lane_ = 0;
   uint64_t last_work_ = 0;
   size_t running_ = 0;  // Works taken that have not left their lane.
+  size_t refused_ = 0;
   size_t in_hand_ = 0;
   size_t bytes_in_hand_ = 0;
   bool draining_ = false;

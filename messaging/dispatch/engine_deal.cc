@@ -51,11 +51,8 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
       task->lane = HeldLane(task);
       task->lane->PushBack(task);
       MakeReady(task->lane, now);
-    } else if (record.suspect) {
-      PullKeyAhead(*task);
-      AddSuspect(task);
     } else {
-      Enqueue(task, now);
+      Place(task, now);
     }
   }
   if (used_up == nullptr) return;
@@ -116,6 +113,7 @@ void Engine::MakeReady(Lane* lane, absl::Time now) {
     Task* head = lane->head;
     due = head->not_before;
     if (head->begin_asked) return;
+    if (due <= now && Blocked(*head) && !AdmitProbe(head)) return;
     if (due <= now && head->record_first && !head->recorded) {
       if (head->record->suspect) {  // Its key waits for it here while it runs alone.
         lane->busy = true;
@@ -150,6 +148,7 @@ bool Engine::DivertToHeldKey(Task* task, absl::Time now) {
   if (held == state.held.end()) return false;
   task->lane = held->second.get();
   task->lane->PushBack(task);
+  ProbeEnded(task);  // Another key's first.
   MakeReady(task->lane, now);
   return true;
 }
@@ -158,7 +157,7 @@ bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
   const bool may_divert = lane->ordered && !lane->held;
   bool taken = false;
   while (lane->head != nullptr && work.tasks.size() < most) {
-    if (lane->held && lane->head->record_first && !lane->head->recorded) break;
+    if (lane->held && ((lane->head->record_first && !lane->head->recorded) || Blocked(*lane->head))) break;
     Task* task = lane->PopFront();
     if (may_divert && DivertToHeldKey(task, now)) continue;
     task->begun = true;
@@ -200,27 +199,42 @@ void Engine::AddSuspect(Task* task) {
   suspects_.push_back(task);
 }
 
-std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
+// The first that may begin now. Others' work goes on past those that may not.
+Engine::Task* Engine::NextSuspect(absl::Time now) {
+  for (Task* task : suspects_) {
+    if (Blocked(*task)) continue;
+    TokenBucket& bucket = states_[task->handler]->bucket;
+    if (!bucket.limited() || bucket.Available(now) > 0) return task;
+    openings_.emplace(bucket.When(1), task->handler);
+  }
+  return nullptr;
+}
+
+std::optional<Engine::Work> Engine::TakeSuspect(Task* task, absl::Time now) {
   if (running_ > 0) return std::nullopt;  // It must be alone.
-  Task* task = suspects_.front();
+  HandlerState& state = *states_[task->handler];
+  const auto leave_suspects = [&] {
+    suspects_.erase(std::find(suspects_.begin(), suspects_.end(), task));
+    task->alone = false;
+  };
   if (!task->recorded) {
     if (task->begin_asked) return std::nullopt;
     if (task->lane == nullptr) {
-      suspects_.pop_front();
-      task->alone = false;
+      const auto place = std::find(suspects_.begin(), suspects_.end(), task) - suspects_.begin();
+      leave_suspects();
       if (DivertToHeldKey(task, now)) return Take(now);
-      suspects_.push_front(task);
+      suspects_.insert(suspects_.begin() + place, task);
       task->alone = true;
     }
     AskBegin(task, task->attempt, absl::ZeroDuration());
     return std::nullopt;
   }
-  suspects_.pop_front();
-  task->alone = false;
+  leave_suspects();
+  if (state.bucket.limited()) state.bucket.Take(1, now);
   suspect_running_ = true;
   task->begun = task->hold->begun = true;
   task->running_since = now;
-  ++states_[task->handler]->running;
+  ++state.running;
   ++running_;
   task->work = ++last_work_;
   Work work{.id = task->work, .handler = task->handler, .tasks = {task}};
@@ -231,7 +245,9 @@ std::optional<Engine::Work> Engine::TakeSuspect(absl::Time now) {
 // A held key's lane ends when nothing waits in it, or for it.
 void Engine::EraseIfDone(Lane* lane) {
   if (lane->held && lane->head == nullptr && !lane->busy && !lane->queued) {
-    states_[lane->handler]->held.erase(std::string(lane->key));
+    const int handler = lane->handler;
+    states_[handler]->held.erase(std::string(lane->key));
+    if (states_[handler]->half_open()) openings_.emplace(absl::InfinitePast(), handler);  // Its key may be tried.
   }
 }
 

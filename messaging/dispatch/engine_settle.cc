@@ -16,13 +16,20 @@ constexpr absl::Duration kSettleAgain = absl::Seconds(1);
 
 void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
   Hold* hold = task->hold;
+  Lane* const lane = task->lane;
   task->running_since = absl::InfinitePast();
   task->deferred = false;
   task->lane = nullptr;
-  if (abandoned_ || hold->revoked) return CloseTask(task);
+  if (abandoned_ || hold->revoked) {
+    ProbeEnded(task);
+    return CloseTask(task);
+  }
   const HandlerOptions& options = *states_[task->handler]->options;
   Decision decision = outcome.rejected ? Decision{Decision::Verdict::kDeadLetter}
                                        : Decide(options, outcome.status, task->attempt, draining_, Random());
+  if (states_[task->handler]->breaker.enabled() && !Counts(task, outcome, now)) {
+    return PutBackFailed(task, lane, now);
+  }
   switch (decision.verdict) {
     case Decision::Verdict::kAck:
       break;
@@ -169,6 +176,7 @@ void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
   const bool noted = std::exchange(task->noting, false);
   if (!hold->delivery || absl::IsCancelled(answer.status)) {  // It is no longer ours.
     hold->revoked = true;
+    ProbeEnded(task);
     for (const Hold::LentBegin& waiting : std::exchange(hold->begins, {})) {
       waiting.task->begin_asked = false;
       Unqueue(waiting.task, now);
@@ -192,6 +200,12 @@ void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
     Unqueue(task, now);
     --task->attempt;
     return ReleaseTask(task, now);
+  }
+  if (task->alone && Blocked(*task)) {  // Of its handler it was the first.
+    suspects_.erase(std::find(suspects_.begin(), suspects_.end(), task));
+    task->alone = false;
+    Park(task, /*in_front=*/true);
+    return Probe(task->handler, now);
   }
   if (!task->alone) MakeReady(task->lane, now);
 }
@@ -219,9 +233,11 @@ void Engine::Settled(int subscription, std::vector<Settlement> answers, absl::Ti
   for (Settlement& answer : answers) {
     const bool begin = answer.verdict == Settlement::Verdict::kBegin;
     if (!answer.status.ok() && !absl::IsCancelled(answer.status) && !abandoned_) {
+      if (!std::exchange(answer.refused, true)) ++refused_;
       resettle_.emplace(now + kSettleAgain, std::move(answer));
       continue;
     }
+    if (std::exchange(answer.refused, false)) --refused_;
     if (begin) {
       AnswerBegin(static_cast<Task*>(answer.context), std::move(answer), now);
       continue;
@@ -231,10 +247,11 @@ void Engine::Settled(int subscription, std::vector<Settlement> answers, absl::Ti
   }
 }
 
-// What some handler has had goes on; what waits for a retry in place does not.
+// What some handler has had goes on; what waits for a retry in place, or for its handler's gate or rate, does not.
 void Engine::ReleaseQueued(const std::function<bool(const Task&)>& which, absl::Time now) {
-  std::vector<Task*> dropped =
-      DropQueued([&](const Task& task) { return which(task) && (!task.hold->begun || task.begun); });
+  std::vector<Task*> dropped = DropQueued([&](const Task& task) {
+    return which(task) && (!task.hold->begun || task.begun || task.parked || states_[task.handler]->bucket.limited());
+  });
   for (Task* task : dropped) {
     if (task->hold->begun) {
       --task->attempt;
@@ -300,8 +317,10 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
   // A task whose attempt is being recorded has lent its delivery; the answer ends it.
   auto drops = [&](Task* task) {
     if (task->begin_asked || !which(*task)) return false;
-    if (task->alone && task->lane != nullptr) task->lane->busy = false;
+    if ((task->alone || task->parked) && task->lane != nullptr) task->lane->busy = false;
     task->alone = false;
+    if (task->parked) Unpark(task);
+    ProbeEnded(task);
     dropped.push_back(task);
     return true;
   };
@@ -312,6 +331,7 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
     }
   };
   for (auto& state : states_) {
+    state->parked.erase(std::remove_if(state->parked.begin(), state->parked.end(), drops), state->parked.end());
     filter(state->unordered);
     for (auto& lane : state->lanes) {
       if (lane != nullptr) filter(*lane);

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "messaging/dispatch/breaker.h"
 #include "messaging/dispatch/engine.h"
+#include "messaging/dispatch/token_bucket.h"
 
 namespace messaging {
 
@@ -75,6 +77,7 @@ struct Engine::Hold {
   Task first;                     // Most messages have one handler.
   std::vector<std::unique_ptr<Task>> more;
   size_t tasks = 0;
+  size_t parked = 0;  // Of them.
 
   Task* AddTask() {
     ++open_tasks;
@@ -85,7 +88,9 @@ struct Engine::Hold {
 };
 
 struct Engine::HandlerState {
-  const HandlerOptions* options = nullptr;
+  explicit HandlerState(const HandlerOptions* its) : options(its), breaker(its->breaker), bucket(its->rate_limit) {}
+
+  const HandlerOptions* const options;
   bool is_batch = false;
   bool one_at_a_time = false;  // Each Work has one task: asynchronous or strictly ordered handlers.
   size_t concurrency = 1;
@@ -96,7 +101,17 @@ struct Engine::HandlerState {
   std::deque<Lane*> waiting;                                       // Ready, but `concurrency` Works are out.
   std::map<std::string, std::unique_ptr<Lane>, std::less<>> held;  // Keys with a lane of their own.
 
+  bool paused = false;
+  CircuitBreaker breaker;
+  TokenBucket bucket;
+  Task* probe = nullptr;  // What a half-open breaker has let through; it waits or runs.
+  std::deque<Task*> parked;
+  std::string last_probed_key;  // Of those that are held.
+  Gate told = Gate::kOpen;
+
   bool strict() const { return options->order == Order::kPerKeyStrict; }
+  bool closed() const { return paused || breaker.state() != CircuitBreaker::State::kClosed; }
+  bool half_open() const { return !paused && breaker.state() == CircuitBreaker::State::kHalfOpen; }
 };
 
 }  // namespace messaging

@@ -22,7 +22,12 @@ void Engine::Unblock(Work& work, std::vector<Outcome>& outcomes, size_t begun, a
     task->begun = false;
     if (!task->hold->shared) task->hold->begun = false;
     task->running_since = absl::InfinitePast();
-    task->lane->PushFront(task);
+    if (Blocked(*task)) {
+      task->lane = nullptr;
+      Park(task, /*in_front=*/true);
+    } else {
+      task->lane->PushFront(task);
+    }
   }
   Task* task = work.tasks[running];
   // Else it has just ended, as a deferred one, and was completed before its worker came to say so.

@@ -56,6 +56,14 @@ absl::Status CheckOptions(const Handler& handler) {
   if (handler.is_batch && options.order == Order::kPerKeyStrict) {
     return error("order per key across retries is not for batches: use Order::kPerKey, or handle single messages");
   }
+  const Breaker& breaker = options.breaker;
+  if (breaker.failures < 0 || !(breaker.share >= 0 && breaker.share <= 1) || breaker.least < 1 ||
+      breaker.window <= absl::ZeroDuration() || breaker.probe_after <= absl::ZeroDuration()) {
+    return error("breaker: failures is negative, share not in 0 to 1, or least, window or probe_after not positive");
+  }
+  if (!(options.rate_limit.per_second >= 0 && options.rate_limit.per_second <= 1e9) || options.rate_limit.burst < 1) {
+    return error("rate_limit: per_second is negative or over 1e9, or burst under 1");
+  }
   if (options.idempotent && handler.is_batch) return error("idempotent is not for batches: handle single messages");
   return absl::OkStatus();
 }

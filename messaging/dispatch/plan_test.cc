@@ -75,7 +75,12 @@ TEST(CheckHandlers, OptionsThatMakeNoSenseAreNamed) {
       {{.topics = {"t"}, .max_retries = 65, .backoff = {.factor = 2, .max = absl::InfiniteDuration()}}, "a ceiling"},
       {{.topics = {"t"}, .validate = &CheckString}, "validate checks another type than its message, std::string_view"},
       {{.topics = {"t"}, .timeout = absl::ZeroDuration()}, "timeout"},
+      {{.topics = {"t"}, .breaker = {.failures = -1}}, "breaker"},
+      {{.topics = {"t"}, .breaker = {.share = 1.5}}, "breaker"},
+      {{.topics = {"t"}, .breaker = {.failures = 1, .probe_after = absl::ZeroDuration()}}, "breaker"},
       {{.topics = {"t"}, .concurrency = -1}, "concurrency"},
+      {{.topics = {"t"}, .rate_limit = {.per_second = -1}}, "rate_limit"},
+      {{.topics = {"t"}, .rate_limit = {.per_second = 1, .burst = 0}}, "rate_limit"},
       {{.topics = {"t"}, .group = "a/b"}, "a/b"},
   };
   for (const Case& one : cases) {

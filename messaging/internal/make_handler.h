@@ -21,6 +21,7 @@
 #include "messaging/handler.h"
 #include "messaging/handler_options.h"
 #include "messaging/internal/signature.h"
+#include "messaging/message_schema.h"
 #include "messaging/provide.h"
 #include "messaging/received.h"
 
@@ -173,6 +174,15 @@ Handler MakeHandler(std::string name, Function function, HandlerOptions options)
     handler.name = options.name.empty() ? std::move(name) : options.name;
     handler.message = typeid(T);
     handler.message_type = (A::kIsBatch ? "span of " : "") + internal::TypeName(typeid(T));
+    handler.content_type = options.content_type;
+    if constexpr (requires { std::string(Codec<T>::kContentType); }) {
+      if (handler.content_type.empty()) handler.content_type = std::string(Codec<T>::kContentType);
+    }
+    if constexpr (requires {
+                    { Codec<T>::Schema() } -> std::same_as<MessageSchema>;
+                  }) {
+      handler.schema = &Codec<T>::Schema;
+    }
     handler.needs = internal::NeedsOf(std::type_identity<Signature>());
     handler.is_batch = A::kIsBatch;
     handler.is_async = A::kIsAsync;

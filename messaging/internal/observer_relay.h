@@ -68,6 +68,9 @@ class ObserverRelay final : public Observer {
   void OnLateSettlement(std::string_view topic) override {
     for (Observer* o : list()) o->OnLateSettlement(topic);
   }
+  void OnGate(std::string_view handler, Gate gate) override {
+    for (Observer* o : list()) o->OnGate(handler, gate);
+  }
   void OnInFlight(size_t messages, size_t bytes) override {
     for (Observer* o : list()) o->OnInFlight(messages, bytes);
   }

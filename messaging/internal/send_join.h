@@ -12,7 +12,18 @@
 #include "absl/time/time.h"
 #include "messaging/outgoing.h"
 
+namespace messaging {
+struct TraceContext;
+}
+
 namespace messaging::internal {
+
+// What sends of a handler's call continue.
+class TraceSource {
+ public:
+  virtual ~TraceSource() = default;
+  virtual const TraceContext* Trace() = 0;  // Null: none. Of one thread at a time, unless it was called before.
+};
 
 // Collects the sends of one call. Thread-safe. Whoever asks for the outcome has thereby looked at every Confirmation.
 // May be destroyed at any time; the sends go on. Sends accepted meanwhile are let go, so a call may make any number.
@@ -20,6 +31,9 @@ class SendJoin {
  public:
   void Add(OutgoingPtr send);
   bool empty() const;  // Nothing was ever added.
+  // Not owned; before the first send. Null: none.
+  void set_trace(TraceSource* source) { trace_ = source; }
+  const TraceContext* Trace() const { return trace_ == nullptr ? nullptr : trace_->Trace(); }
 
   // Both take the sends added so far; later ones belong to the next call of either. OK: all were accepted. Else the
   // first that was refused, or whose outcome is unknown, in the order of sending.
@@ -32,6 +46,7 @@ class SendJoin {
  private:
   void DropAccepted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  TraceSource* trace_ = nullptr;
   mutable absl::Mutex mutex_;
   bool empty_ ABSL_GUARDED_BY(mutex_) = true;
   size_t sweep_at_ ABSL_GUARDED_BY(mutex_) = 64;

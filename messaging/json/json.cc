@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "messaging/provide.h"
 
 namespace messaging {
 namespace internal {
@@ -169,6 +171,11 @@ absl::Status ConversionError(const std::exception& exception) {
     return absl::InvalidArgumentError(absl::StrCat(key, ": missing"));
   }
   return absl::InvalidArgumentError(text);
+}
+
+MessageSchema JsonSchemaOf(const std::type_info& type, std::string schema) {
+  const std::string name = TypeName(type);
+  return {.name = name, .schemas = {{name, std::move(schema)}}};
 }
 
 }  // namespace internal

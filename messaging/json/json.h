@@ -10,17 +10,23 @@
 // InvalidArgument, with where and why: text that is no JSON (also: invalid UTF-8, numbers that no double can hold, more
 // than 500 levels deep), JSON that does not convert, and, for types that convert both ways, numbers that their fields
 // cannot hold (the conversions would cut them off). Strings and Cords stay bytes; they are never JSON text.
+//
+// A type whose JSON is to be described in documents (`core asyncapi`) has beside it
+//   std::string JsonSchema(const Order*) { return R"({"type": "object", "properties": {...}})"; }
 #ifndef MESSAGING_JSON_JSON_H_
 #define MESSAGING_JSON_JSON_H_
 
 #include <concepts>
 #include <exception>
+#include <string>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 
 #include "absl/status/status.h"
 #include "messaging/codec.h"
 #include "messaging/message.h"
+#include "messaging/message_schema.h"
 #include "messaging/producer.h"
 #include "messaging/received.h"
 #include "nlohmann/json.hpp"
@@ -30,6 +36,7 @@ namespace internal {
 
 absl::Status ParseJson(const Received& received, nlohmann::json& out);
 absl::Status DumpJson(const nlohmann::json& json, Message& out);
+MessageSchema JsonSchemaOf(const std::type_info& type, std::string schema);
 // A conversion's exception as a status: "order_id: missing".
 absl::Status ConversionError(const std::exception& exception);
 // `again`: what the value that was read from `read` is as JSON. Numbers that their fields could not hold are an error
@@ -60,6 +67,14 @@ template <typename T>
 requires internal::FromJson<T> || internal::ToJson<T>
 struct Codec<T> {
   static constexpr std::string_view kContentType = "application/json";
+
+  static MessageSchema Schema() {
+    if constexpr (requires(const T* none) { std::string(JsonSchema(none)); }) {
+      return internal::JsonSchemaOf(typeid(T), JsonSchema(static_cast<const T*>(nullptr)));
+    } else {
+      return internal::JsonSchemaOf(typeid(T), "{}");  // Whatever it converts from.
+    }
+  }
 
   static absl::Status Decode(const Received& received, T& out) requires internal::FromJson<T> {
     nlohmann::json json;

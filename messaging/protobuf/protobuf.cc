@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "messaging/protobuf/json_mapping.h"
+#include "messaging/protobuf/schema.h"
 
 namespace messaging {
 namespace internal {
@@ -79,6 +80,8 @@ absl::Status EncodeProtobuf(const google::protobuf::Message& message, Message& o
   }
   return absl::OkStatus();
 }
+
+MessageSchema ProtobufSchema(const google::protobuf::Message& message) { return SchemaOf(*message.GetDescriptor()); }
 
 }  // namespace internal
 }  // namespace messaging

@@ -19,6 +19,7 @@
 #include "google/protobuf/message.h"
 #include "messaging/codec.h"
 #include "messaging/message.h"
+#include "messaging/message_schema.h"
 #include "messaging/received.h"
 
 namespace messaging {
@@ -26,6 +27,7 @@ namespace internal {
 
 absl::Status DecodeProtobuf(const Received& received, google::protobuf::Message& out);
 absl::Status EncodeProtobuf(const google::protobuf::Message& message, Message& out);
+MessageSchema ProtobufSchema(const google::protobuf::Message& message);
 
 }  // namespace internal
 
@@ -34,6 +36,7 @@ struct Codec<T> {
   static constexpr std::string_view kContentType = "application/x-protobuf";
   static absl::Status Decode(const Received& received, T& out) { return internal::DecodeProtobuf(received, out); }
   static absl::Status Encode(const T& message, Message& out) { return internal::EncodeProtobuf(message, out); }
+  static MessageSchema Schema() { return internal::ProtobufSchema(T::default_instance()); }
 };
 
 }  // namespace messaging

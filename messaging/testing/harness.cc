@@ -29,19 +29,29 @@ class TestHarness::Impl {
   explicit Impl(HarnessOptions options)
       : handlers_(options.handlers.empty() ? RegisteredHandlers() : std::move(options.handlers)),
         group_(std::move(options.group)),
+        tracer_(options.tracer),
         broker_({.name = std::move(options.name), .clock = &clock_}),
         recorded_broker_(recorder_->Wrap(broker_)),
         // An answer that a fault withholds is waited for in real time.
-        producer_(recorded_broker_.get(), {.deadline = absl::Seconds(1)}, /*observer=*/nullptr) {}
+        producer_(recorded_broker_.get(), {.deadline = absl::Seconds(1)}, /*observer=*/nullptr, tracer_) {}
 
   absl::Status Start() {
     if (dispatcher_ != nullptr) return started_;
     std::vector<Handler> handlers;
     for (const Handler& handler : handlers_) handlers.push_back(recorder_->Wrap(handler));
-    dispatcher_ = std::make_unique<Dispatcher>(
-        *recorded_broker_, producer_, providers_, std::move(handlers),
-        DispatcherOptions{.group = group_, .concurrency = 0, .clock = &clock_, .observer = recorder_.get(), .seed = 1});
+    dispatcher_ = std::make_unique<Dispatcher>(*recorded_broker_, producer_, providers_, std::move(handlers),
+                                               DispatcherOptions{.group = group_,
+                                                                 .concurrency = 0,
+                                                                 .clock = &clock_,
+                                                                 .observer = recorder_.get(),
+                                                                 .tracer = tracer_,
+                                                                 .seed = 1});
     return started_ = dispatcher_->Start();
+  }
+
+  absl::Status SetPaused(const Part& part, bool paused) {
+    if (absl::Status started = Start(); !started.ok()) return started;
+    return dispatcher_->SetPaused(part.handler, part.topic, paused);
   }
 
   void RunUntilIdle() {
@@ -103,6 +113,7 @@ class TestHarness::Impl {
   SimulatedClock clock_;
   const std::vector<Handler> handlers_;
   const std::string group_;
+  Tracer* const tracer_;
   Providers providers_;
   const std::shared_ptr<testing_internal::Recorder> recorder_ = std::make_shared<testing_internal::Recorder>();
   MemoryBroker broker_;
@@ -122,6 +133,11 @@ absl::Status TestHarness::Start() { return impl_->Start(); }
 void TestHarness::RunUntilIdle() { impl_->RunUntilIdle(); }
 void TestHarness::Advance(absl::Duration by) { impl_->Advance(by); }
 absl::Time TestHarness::now() const { return impl_->clock_.Now(); }
+absl::Status TestHarness::Pause(const Part& part) { return impl_->SetPaused(part, true); }
+absl::Status TestHarness::Resume(const Part& part) { return impl_->SetPaused(part, false); }
+Progress TestHarness::progress() const {
+  return impl_->dispatcher_ == nullptr ? Progress() : impl_->dispatcher_->progress();
+}
 std::vector<HarnessEvent> TestHarness::handled() const { return impl_->recorder_->handled(); }
 std::vector<HarnessEvent> TestHarness::retried() const { return impl_->recorder_->retried(); }
 std::vector<HarnessEvent> TestHarness::dead_letters() const { return impl_->DeadLetters(); }

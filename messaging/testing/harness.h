@@ -18,6 +18,9 @@
 //
 // Faults are those of the memory broker: harness.broker().FailNextPublishes(1, absl::UnavailableError("down")).
 //
+// Pause and Resume, breakers and rate limits work as in production, in simulated time; spans go to
+// HarnessOptions::tracer (recording_tracer.h).
+//
 // An asynchronous handler is called by RunUntilIdle, and its completion whenever the test calls it, from any thread,
 // while the harness lives; the next RunUntilIdle deals with the outcome. All else is for one thread.
 //
@@ -40,7 +43,9 @@
 #include "messaging/handler.h"
 #include "messaging/message.h"
 #include "messaging/producer.h"
+#include "messaging/progress.h"
 #include "messaging/provide.h"
+#include "messaging/tracer.h"
 
 namespace messaging {
 
@@ -48,6 +53,7 @@ struct HarnessOptions {
   std::vector<Handler> handlers;  // Empty: all that are registered (MESSAGE_HANDLER), whatever their client.
   std::string group = "test";     // Of handlers that name none.
   std::string name;               // Of the memory broker; empty: nobody else meets it.
+  Tracer* tracer = nullptr;       // Not owned.
 };
 
 // What became of one attempt of a handler at one message.
@@ -87,9 +93,14 @@ class TestHarness {
   // Lets time pass: whatever becomes due on the way is done at its time, in order.
   void Advance(absl::Duration by);
   absl::Time now() const;
+  // As those of Client.
+  absl::Status Pause(const Part& part = {});
+  absl::Status Resume(const Part& part = {});
+  Progress progress() const;
 
   // What happened so far, in order. An attempt is listed once its verdict is settled (in strict order: once its retry
-  // is decided); one that was released, or whose completion is still to come, is not.
+  // is decided); one that was released, that did not count as the breaker was open, or whose completion is still to
+  // come, is not.
   std::vector<HarnessEvent> handled() const;       // Attempts that ended with OK.
   std::vector<HarnessEvent> retried() const;       // Attempts that failed and are, or were, followed by another.
   std::vector<HarnessEvent> dead_letters() const;  // What lies there now: not what was replayed or purged.

@@ -119,6 +119,11 @@ int64_t Recorder::Begin(const std::string& handler, bool strict, const Received&
                             .attempts = received.attempt()},
                   .strict = strict};
   absl::MutexLock lock(&mutex_);
+  std::erase_if(open_, [&](const auto& before) {  // The same attempt again: that one did not count.
+    const HarnessEvent& event = before.second.event;
+    return event.handler == handler && event.attempts == attempt.event.attempts && !event.status.ok() &&
+           event.message.id == attempt.event.message.id && event.topic == attempt.event.topic;
+  });
   if (strict) {  // The attempt before, of the same delivery, has no other end.
     for (auto before = open_.begin(); before != open_.end(); ++before) {
       const HarnessEvent& event = before->second.event;

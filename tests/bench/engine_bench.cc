@@ -1,11 +1,13 @@
-// engine_bench [MESSAGES]: messages a second from the memory broker through the engine to a trivial handler and back:
-// it reads the key and one byte, and each message is settled as in production. Two workers. Prints one line of JSON.
+// engine_bench [MESSAGES [observed]]: messages a second from the memory broker through the engine to a trivial handler
+// and back: it reads the key and one byte, and each message is settled as in production. Two workers. "observed": with
+// metrics. Prints one line of JSON.
 #include <sys/resource.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -15,6 +17,7 @@
 #include "messaging/handler.h"
 #include "messaging/outgoing.h"
 #include "messaging/producer.h"
+#include "metrics/prometheus.h"
 
 namespace {
 
@@ -58,10 +61,13 @@ int main(int argc, char** argv) {
     mine.handled.store(mine.handled.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     return absl::OkStatus();
   };
+  metrics::PrometheusObserver observer;
+  const bool observed = argc > 2 && std::string_view(argv[2]) == "observed";
   Producer producer(&broker, {}, nullptr);
   Providers providers;
-  Dispatcher dispatcher(broker, producer, providers, {MakeHandler("h", handler, {.topics = {"t"}})},
-                        {.group = "g", .concurrency = 2, .max_messages = 4'000});
+  Dispatcher dispatcher(
+      broker, producer, providers, {MakeHandler("h", handler, {.topics = {"t"}})},
+      {.group = "g", .concurrency = 2, .max_messages = 4'000, .observer = observed ? &observer : nullptr});
   const double cpu = CpuSeconds();
   const absl::Time began = absl::Now();
   if (absl::Status started = dispatcher.Start(); !started.ok()) {

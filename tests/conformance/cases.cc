@@ -56,6 +56,10 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
       return Hook(environment.untrusted != nullptr, "untrusted", environment);
     case Need::kEndUncleanly:
       return Hook(environment.end_uncleanly != nullptr, "end_uncleanly", environment);
+    case Need::kClosesTopics: {
+      const auto why = environment.cannot.find("close_topics");
+      return why == environment.cannot.end() ? std::nullopt : std::optional<std::string>(why->second);
+    }
     case Need::kSendForeign:
       return Hook(environment.send_foreign != nullptr, "send_foreign", environment);
   }
@@ -67,7 +71,7 @@ std::optional<std::string> Lacks(Need need, const Environment& environment, cons
 std::vector<Case> AllCases() {
   std::vector<Case> all;
   for (auto theme : {WatermillCases, MessageCases, GroupCases, RetryCases, IdentityCases, DeadLetterCases, SendCases,
-                     DrainCases, ShapeCases, CrashCases, ProcessCases, AdminCases}) {
+                     DrainCases, ShapeCases, CrashCases, ProcessCases, AdminCases, ObserveCases}) {
     for (Case& c : theme()) all.push_back(std::move(c));
   }
   return all;

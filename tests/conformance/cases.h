@@ -34,6 +34,7 @@ enum class Need {
   kRestartServer,
   kEndUncleanly,
   kSendForeign,
+  kClosesTopics,  // It leaves out a paused topic and goes on to read the others.
 };
 
 struct Case {
@@ -54,6 +55,7 @@ std::vector<Case> ShapeCases();        // Batch and asynchronous handlers.
 std::vector<Case> CrashCases();        // Processes that are killed.
 std::vector<Case> ProcessCases();      // Several processes, memory.
 std::vector<Case> AdminCases();        // Lag, topics, tail, check, import.
+std::vector<Case> ObserveCases();      // Pauses, breakers, traces.
 std::vector<Case> FaultCases();        // Under load, with figures; run with --faults.
 std::vector<Case> AccessFaultCases();  // Of these, who may not, or is not there. Among FaultCases.
 std::vector<Case> AllCases();          // All of the above but FaultCases.

@@ -141,8 +141,10 @@ Environment RabbitmqEnvironment(RabbitmqServer& server, int partitions) {
     return SendForeign(server.port(), VirtualHostOf(url), message,
                        absl::StrCat(message.topic, partitions > 0 ? "/0" : ""));
   };
-  environment.cannot = {{"end_uncleanly", "a member ends uncleanly with its process only: the cases that kill one"}};
+  environment.cannot = {{"end_uncleanly", "a member ends uncleanly with its process only: the cases that kill one"},
+                        {"close_topics", "not done yet: a paused topic fills the hand, and others wait"}};
   environment.expected_skips = {
+      {"APausedHandlerWaitsAndOthersGoOn", environment.cannot["close_topics"]},
       {"AnUncleanEndLosesNothing", environment.cannot["end_uncleanly"]},
       {"NewSubscriberReceivesOldMessages", "a new group does not see what was sent before it"},
       {"TailShowsWhatWasSent", "what was sent before cannot be looked at"}};

@@ -17,8 +17,16 @@ void Checker::Begin(int message, int handler, int attempt, bool suspect, int run
   ++calls_;
   State& s = state(message, handler);
   const HandlerPlan& plan = handlers_[handler];
+  if (plan.has_breaker() && s.failed && attempt == s.attempt) {  // It failed while the breaker was not closed.
+    --s.started;
+    --s.failures;
+    s.given_up = false;
+    s.uncounted = true;
+    s.not_before = absl::InfinitePast();
+  }
   ++s.started;
   s.attempt = attempt;
+  s.failed = false;
   if (s.running) Fail(absl::StrCat(Name(message, handler), ": two calls at once"));
   s.running = true;
   if (now < s.not_before) {
@@ -54,7 +62,7 @@ void Checker::CheckOrder(int message, int handler, int attempt) {
   int& newest = newest_.try_emplace(key, -1).first->second;
   const State& s = state(message, handler);
   // First calls come in the order of sending; a copy for one of several handlers (after a crash) may come late.
-  if (s.started == 1 && attempt == 1 && message < newest && handlers_.size() == 1) {
+  if (s.started == 1 && attempt == 1 && !s.uncounted && message < newest && handlers_.size() == 1) {
     Fail(absl::StrCat(Name(message, handler), ": begun after message ", newest, " of the same key"));
   }
   if (s.started == 1) newest = std::max(newest, message);
@@ -81,6 +89,8 @@ void Checker::End(int message, int handler, const absl::Status& outcome, absl::T
   } else if (!absl::IsCancelled(outcome)) {
     s.given_up = absl::IsInvalidArgument(outcome) || s.attempt > handlers_[handler].options.max_retries;
     s.not_before = now + handlers_[handler].options.retry_delay;
+    s.failed = true;
+    ++s.failures;
   } else {
     --s.started;  // A release is no attempt.
   }
@@ -126,7 +136,8 @@ void Checker::AtEnd(const std::vector<DeadEntry>& dead) {
       const std::pair<int, std::string> who{message, handlers_[h].name};
       const int not_begun = std::max({recorded_[who], recorded_attempts_[who], s.attempt}) - s.started;
       const int cut = s.cut + std::max(0, not_begun);
-      const bool was_cut = cut > handlers_[h].options.max_retries;
+      const int outages = handlers_[h].has_breaker() ? s.failures : 0;
+      const bool was_cut = cut + outages > handlers_[h].options.max_retries;
       switch (behaviours_[m][h]) {
         case Behaviour::kOk:
           if (deaths > 0 && !was_cut) Fail(absl::StrCat(name, ": a good message is dead"));

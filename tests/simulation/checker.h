@@ -22,6 +22,7 @@ struct HandlerPlan {
   messaging::HandlerOptions options;
   bool is_batch = false;
   bool is_async = false;
+  bool has_breaker() const { return options.breaker.failures > 0 || options.breaker.share > 0; }
 };
 
 class Checker {
@@ -59,7 +60,10 @@ class Checker {
     int cut = 0;  // Calls that ended with the process.
     bool ok = false;
     bool running = false;
-    bool given_up = false;  // Its last attempt has failed for good.
+    bool given_up = false;   // Its last attempt has failed for good.
+    bool failed = false;     // How its last call ended.
+    bool uncounted = false;  // Some call failed and did not count: it is tried again behind others, as in a retry.
+    int failures = 0;        // Attempts that failed, and counted.
     int attempt = 0;
     absl::Time not_before = absl::InfinitePast();
   };

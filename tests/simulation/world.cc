@@ -37,12 +37,16 @@ struct Member {
   std::unique_ptr<Engine> engine;
   int idle_workers = 0;
   bool stopping = false;
+  bool closed = false;                                   // It was told not to read, and waits to be told otherwise.
+  std::set<int> paused;                                  // Handlers.
+  int gates = 0;                                         // Counts pauses.
   absl::Time timer = absl::InfinitePast();               // When it will be pumped by itself.
   std::map<Engine::Task*, std::pair<int, int>> running;  // (message, handler)
   struct Calls {
     std::shared_ptr<Engine::Work> work;
     std::shared_ptr<std::vector<Engine::Outcome>> outcomes;
     size_t begun = 0;
+    int gates = 0;
     absl::Time since;
   };
   std::vector<std::shared_ptr<Calls>> calls;  // Of its workers.
@@ -73,6 +77,8 @@ class World {
   void Gone(Member& member, bool clean);
   void Pump(Member& member);
   void GiveVerdicts(Member& member);
+  void Fetch(Member& member);
+  void Pause(Member& member, int handler, bool paused);
   void RunWork(Member& member, std::shared_ptr<Member::Calls> calls, size_t next);
   void Unblock(Member& member);
   void BeginTask(Member& member, Engine::Task* task);
@@ -97,6 +103,7 @@ class World {
   std::vector<std::vector<Behaviour>> behaviours_;
   std::vector<std::string> keys_;
   std::map<std::pair<int, int>, int> failures_left_;
+  absl::Time outage_from_, outage_until_;  // What handlers with a breaker need is away.
   EngineLimits limits_;
   int workers_ = 1;
   std::unique_ptr<Checker> checker_;
@@ -146,8 +153,22 @@ void World::DrawHandlers() {
     plan.options.order = order == 0                     ? Order::kNone
                          : order == 1 && !plan.is_batch ? Order::kPerKeyStrict
                                                         : Order::kPerKey;
+    if (Chance(0.25)) {
+      plan.options.breaker.probe_after = absl::Milliseconds(50 + Draw(1500));
+      if (Chance(0.7)) {
+        plan.options.breaker.failures = 1 + Draw(plan.options.max_retries + 1);
+      } else {
+        plan.options.breaker.share = 0.5;
+        plan.options.breaker.least = 1 + Draw(5);
+      }
+    }
+    if (Chance(0.2)) {
+      plan.options.rate_limit = {.per_second = 5.0 + Draw(100), .burst = 1 + Draw(5)};
+    }
     handlers_.push_back(std::move(plan));
   }
+  outage_from_ = start_ + absl::Milliseconds(Draw(2000));
+  outage_until_ = outage_from_ + absl::Milliseconds(Draw(6000));
 }
 
 void World::DrawMessages() {
@@ -162,6 +183,10 @@ void World::DrawMessages() {
       Behaviour behaviour = Behaviour::kOk;
       if (Chance(bad)) behaviour = static_cast<Behaviour>(1 + Draw(5));
       if (behaviour == Behaviour::kKill && Chance(0.7)) behaviour = Behaviour::kOk;
+      // Where everything else has ended they would keep the breaker open for good, which is what it is for.
+      if (plan.has_breaker() && (behaviour == Behaviour::kFailSome || behaviour == Behaviour::kFailAlways)) {
+        behaviour = Behaviour::kOk;
+      }
       if (behaviour == Behaviour::kFailSome) {
         if (plan.options.max_retries == 0) behaviour = Behaviour::kOk;
         failures_left_[{m, handler}] = plan.options.max_retries == 0 ? 0 : 1 + Draw(plan.options.max_retries);
@@ -190,7 +215,8 @@ void World::StartMember(Member& member) {
   member.incarnation = next_incarnation_++;
   member.engine = std::make_unique<Engine>(std::move(planned), 1, limits_, random_(), nullptr);
   member.idle_workers = workers_;
-  member.stopping = false;
+  member.stopping = member.closed = false;
+  member.paused.clear();
   member.timer = absl::InfinitePast();
   member.running.clear();
   Trace("start ", member.incarnation);
@@ -238,12 +264,7 @@ void World::Pump(Member& member) {
   if (member.incarnation < 0) return;
   Engine& engine = *member.engine;
   GiveVerdicts(member);
-  if (!member.stopping) {
-    const size_t room = engine.room(0).messages;
-    const size_t wanted = room == 0 ? 0 : 1 + static_cast<size_t>(Draw(static_cast<int>(room)));
-    engine.Offer(0, broker_->Fetch(member.incarnation, wanted, now_), now_);
-    if (engine.in_hand() > limits_.max_messages) checker_->Fail("more messages in hand than the limit");
-  }
+  if (!member.stopping) Fetch(member);
   GiveVerdicts(member);
   while (member.idle_workers > 0) {
     std::optional<Engine::Work> work = engine.Take(now_);
@@ -257,10 +278,20 @@ void World::Pump(Member& member) {
     } else {
       member.calls.push_back(calls);
     }
+    calls->gates = member.gates;
     RunWork(member, calls, 0);
     if (member.incarnation < 0) return;
   }
   GiveVerdicts(member);
+  for (const Engine::GateChange& change : engine.TakeGateChanges()) {
+    if (change.now == messaging::Gate::kTripped) ++report_.trips;
+  }
+  if (engine.TakeRoomsChanged()) {
+    member.closed = false;
+    At(absl::ZeroDuration(), [this, &member, incarnation = member.incarnation] {
+      if (member.incarnation == incarnation) Pump(member);
+    });
+  }
   const absl::Time next = std::min(engine.NextEvent(), broker_->NextDue(now_ + absl::Milliseconds(10)));
   const absl::Time at = std::max(next, now_ + absl::Milliseconds(1));
   if (next == absl::InfiniteFuture() || (member.timer > now_ && member.timer <= at)) return;
@@ -268,6 +299,41 @@ void World::Pump(Member& member) {
   At(at - now_, [this, &member, at, incarnation = member.incarnation] {
     if (member.incarnation == incarnation && member.timer == at) Pump(member);
   });
+}
+
+// As a driver that, once told that its topic is closed, looks again only when it is woken.
+void World::Fetch(Member& member) {
+  Engine& engine = *member.engine;
+  if (engine.TakeRoomsChanged()) member.closed = false;
+  if (member.closed) return;
+  const messaging::Room room = engine.room(0);
+  member.closed = !room.Reads("topic");
+  if (member.closed || room.messages == 0) return;
+  const size_t wanted = 1 + static_cast<size_t>(Draw(static_cast<int>(room.messages)));
+  engine.Offer(0, broker_->Fetch(member.incarnation, wanted, now_), now_);
+  // What is paused counts for half of it at most.
+  if (engine.in_hand() > limits_.max_messages + (limits_.max_messages + 1) / 2) {
+    checker_->Fail("more messages in hand than the limit");
+  }
+}
+
+// A handler; or the topic, -1: all handlers have the same.
+void World::Pause(Member& member, int handler, bool paused) {
+  if (member.incarnation < 0 || member.stopping) return;
+  Trace(paused ? "pause " : "resume ", handler, " at ", member.incarnation);
+  if (handler < 0) {
+    member.engine->PauseTopic("topic", paused, now_);
+  } else {
+    member.engine->PauseHandler(handler, paused, now_);
+  }
+  if (paused) {
+    ++report_.pauses;
+    member.paused.insert(handler);
+  } else {
+    member.paused.erase(handler);
+  }
+  ++member.gates;
+  Pump(member);
 }
 
 void World::GiveVerdicts(Member& member) {
@@ -302,6 +368,9 @@ absl::Duration World::HandlerTime() {
 
 void World::BeginTask(Member& member, Engine::Task* task) {
   const int message = static_cast<int>(task->record->position);
+  if (!member.stopping && (member.paused.contains(task->handler) || member.paused.contains(-1))) {
+    checker_->Fail(absl::StrCat("message ", message, " begun while paused"));
+  }
   Trace("begin ", message, " ", handlers_[task->handler].name, " attempt ", task->attempt, " at ", member.incarnation,
         task->record->suspect ? " suspect" : "");
   checker_->Begin(message, task->handler, task->attempt, task->record->suspect, static_cast<int>(member.running.size()),
@@ -316,6 +385,10 @@ absl::Status World::EndTask(Member& member, Engine::Task* task, bool* rejected) 
   absl::Status status;
   switch (behaviours_[message][handler]) {
     case Behaviour::kOk:
+      if (handlers_[handler].has_breaker() && now_ >= outage_from_ && now_ < outage_until_) {
+        status = absl::UnavailableError("outage");
+      }
+      break;
     case Behaviour::kKill:
       break;
     case Behaviour::kFailSome:
@@ -343,7 +416,9 @@ absl::Status World::EndTask(Member& member, Engine::Task* task, bool* rejected) 
 void World::Unblock(Member& member) {
   if (member.incarnation < 0 || !member.engine->MayBlock()) return;
   for (auto& calls : member.calls) {
-    if (now_ - calls->since < kLongCall || calls->begun == 0 || calls->begun > calls->work->tasks.size()) continue;
+    if (calls->gates != member.gates || now_ - calls->since < kLongCall || calls->begun == 0 ||
+        calls->begun > calls->work->tasks.size())
+      continue;
     const size_t begun = std::exchange(calls->begun, calls->work->tasks.size() + 1);
     member.engine->Unblock(*calls->work, *calls->outcomes, begun, now_);
   }
@@ -371,6 +446,10 @@ void World::RunWork(Member& member, std::shared_ptr<Member::Calls> calls, size_t
   const size_t last = plan.is_batch ? work->tasks.size() : next + 1;
   if (member.stopping && !plan.is_batch) {  // As the dispatcher does: what has not begun goes back.
     (*outcomes)[next].status = absl::CancelledError("draining");
+    return RunWork(member, calls, last);
+  }
+  if (member.gates != calls->gates && !plan.is_batch) {
+    (*outcomes)[next].not_begun = true;
     return RunWork(member, calls, last);
   }
   if (!plan.is_batch) BeginTask(member, work->tasks[next]);
@@ -415,6 +494,13 @@ void World::ScheduleFaults() {
   const int stops = Draw(4);
   for (int i = 0; i < stops; ++i) {
     At(absl::Milliseconds(Draw(5000)), [this, m = Draw(static_cast<int>(members_.size()))] { Stop(*members_[m]); });
+  }
+  for (int i = Chance(0.5) ? 0 : 1 + Draw(6); i > 0; --i) {
+    const absl::Duration from = absl::Milliseconds(Draw(6000));
+    const int m = Draw(static_cast<int>(members_.size()));
+    const int handler = Draw(static_cast<int>(handlers_.size()) + 1) - 1;
+    At(from, [this, m, handler] { Pause(*members_[m], handler, true); });
+    At(from + absl::Milliseconds(Draw(4000)), [this, m, handler] { Pause(*members_[m], handler, false); });
   }
   if (Chance(0.3)) {
     const absl::Duration from = absl::Milliseconds(Draw(3000));

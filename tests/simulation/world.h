@@ -17,6 +17,8 @@ struct Report {
   int64_t calls = 0;
   int64_t crashes = 0;
   int64_t dead = 0;
+  int64_t pauses = 0;
+  int64_t trips = 0;  // Of breakers.
   double simulated_seconds = 0;
 };
 

@@ -13,7 +13,7 @@ import servers
 
 parser = argparse.ArgumentParser(prog="tools/bench", description="Measures; each figure is a median with its spread.")
 parser.add_argument("tree", help=argparse.SUPPRESS)
-parser.add_argument("--suite", choices=["engine", "sqlite", "idle"], help="only this one")
+parser.add_argument("--suite", choices=["engine", "observer", "sqlite", "idle"], help="only this one")
 parser.add_argument("--broker", choices=sorted(servers.BROKERS), help="only this one, on a server started for it")
 parser.add_argument("--messages", type=int, help="of a broker: how many are sent and consumed each time")
 parser.add_argument("--quick", action="store_true", help="three repetitions of a tenth of the work")
@@ -51,6 +51,16 @@ def engine():
     runs = [run(program, str(2_000_000 // SHARE)) for _ in range(REPETITIONS)]
     row("engine, memory broker, trivial handler", [r["messages_per_second"] for r in runs], "messages/s", "3,000,000")
     row("  processor time", [r["cpu_ns_per_message"] for r in runs], "ns/message", "none")
+
+
+def observer():
+    """Metrics on and off, in turn: the machine's pace changes."""
+    (program,) = build("//tests/bench:engine_bench")
+    pairs = [[run(program, str(2_000_000 // SHARE), *how) for how in ((), ("observed",))] for _ in range(REPETITIONS)]
+    for key, what in (("messages_per_second", "throughput"), ("cpu_ns_per_message", "processor time")):
+        signs = 100 if key == "cpu_ns_per_message" else -100
+        row(f"metrics, of the engine's {what}", [signs * (on[key] / off[key] - 1) for off, on in pairs], "%",
+            "at most 3", "{:.1f}")
 
 
 # What a server is started with, so that it does not tidy up in the middle, and how it stores what is measured.
@@ -163,7 +173,7 @@ def idle():
 if options.broker:
     broker(options.broker)
 else:
-    for name, suite in (("engine", engine), ("sqlite", lambda: broker("sqlite")), ("idle", idle)):
+    for name, suite in (("engine", engine), ("observer", observer), ("sqlite", lambda: broker("sqlite")), ("idle", idle)):
         if options.suite in (None, name):
             suite()
 if options.json:

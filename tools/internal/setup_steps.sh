@@ -55,6 +55,14 @@ python() {
   echo "$1" >"$1/.done"
 }
 
+# node DIR: the AsyncAPI project's own parser, as the lock file has it; nothing of it runs while it is installed
+node() {
+  rm -rf "$1"; mkdir -p "$1"
+  cp "$TREE"/third_party/tests/asyncapi/*.json "$1"
+  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error
+  echo "$1" >"$1/.done"
+}
+
 # own_apt DIR "TYPE SUITE"...: from here on apt-get has lists and a cache of its own in DIR, and an empty dpkg status.
 # The archive's address is the one in the machine's own apt sources, of either format; its apt.conf (proxies) is read too.
 # Signatures are checked, a Valid-Until date is not: unstable's ends after a week, and mirrors and snapshots lag.

@@ -1,0 +1,370 @@
+// Pauses, breakers and rate limits as the engine keeps them: nothing lost, nothing out of order, others go on.
+#include <algorithm>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "messaging/dispatch/engine.h"
+
+namespace messaging {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class Source : public RecordOwner {
+ public:
+  Delivery Make(std::string payload, std::string key, std::string topic) {
+    for (std::string* text : {&payload, &key, &topic}) texts_.push_back(std::move(*text));
+    auto text = texts_.end();
+    Record& record = records_.emplace_back();
+    record.topic = *--text;
+    record.key = *--text;
+    record.payload = *--text;
+    record.has_key = !record.key.empty();
+    record.pinned_bytes = 100;
+    record.owner = this;
+    return Delivery(&record);
+  }
+  Record& last() { return records_.back(); }
+  void Drop(Record*) override { ++dropped; }
+  int dropped = 0;
+
+ private:
+  std::list<Record> records_;
+  std::list<std::string> texts_;
+};
+
+class GateTest : public testing::Test {
+ protected:
+  Engine& Make(std::vector<HandlerOptions> options, EngineLimits limits = {}) {
+    options_ = std::move(options);
+    std::vector<EngineHandler> handlers;
+    for (HandlerOptions& o : options_) {
+      if (o.topics.empty()) o.topics = {"t"};
+      handlers.push_back({.name = "h" + std::to_string(handlers.size()), .options = &o});
+    }
+    engine_ = std::make_unique<Engine>(handlers, 1, limits, 1, nullptr);
+    return *engine_;
+  }
+  void Offer(const std::string& payload, const std::string& key = "", const std::string& topic = "t") {
+    std::vector<Delivery> batch;
+    batch.push_back(source_.Make(payload, key, topic));
+    engine_->Offer(0, std::move(batch), now_);
+  }
+  void Finish(const Engine::Work& work, absl::Status status = absl::OkStatus()) {
+    std::vector<Engine::Outcome> outcomes(work.tasks.size());
+    for (auto& outcome : outcomes) outcome.status = status;
+    engine_->Finish(work, outcomes, absl::Milliseconds(10), now_);
+    Answer();
+  }
+  void Answer() {
+    for (auto& [subscription, settlements] : engine_->TakeSettlements()) {
+      for (Settlement& settlement : settlements) {
+        if (settlement.copies != nullptr && settlement.verdict == Settlement::Verdict::kAck) {
+          for (const Copy& copy : *settlement.copies) copies_.push_back(copy);
+        }
+        if (settlement.verdict == Settlement::Verdict::kRelease) ++released_;
+        if (settlement.verdict != Settlement::Verdict::kBegin) settlement.delivery.Take();
+      }
+      engine_->Settled(subscription, std::move(settlements), now_);
+    }
+  }
+  // Runs all that may begin now; the payloads, by handler.
+  std::vector<std::string> RunAll(absl::Status status = absl::OkStatus()) {
+    std::vector<std::string> ran;
+    for (int rounds = 0; rounds < 1000; ++rounds) {
+      std::optional<Engine::Work> work = engine_->Take(now_);
+      Answer();
+      if (!work && !(work = engine_->Take(now_))) return ran;
+      for (Engine::Task* task : work->tasks) ran.push_back(std::string(task->record->payload));
+      Finish(*work, status);
+    }
+    ADD_FAILURE() << "does not end";
+    return ran;
+  }
+  std::vector<std::string> Closed() {
+    const Room room = engine_->room(0);
+    return room.closed == nullptr ? std::vector<std::string>() : *room.closed;
+  }
+
+  Source source_;  // Outlives the engine.
+  std::vector<HandlerOptions> options_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<Copy> copies_;
+  int released_ = 0;
+  int count_ = 0;
+  absl::Time now_ = absl::UnixEpoch();
+};
+
+TEST_F(GateTest, APausedHandlerBeginsNothingAndGoesOnInOrder) {
+  Make({{.topics = {"a"}}, {.topics = {"b"}}});
+  Offer("1", "k", "a");
+  engine_->PauseHandler(0, true, now_);
+  Offer("2", "k", "a");
+  Offer("other", "k", "b");
+  EXPECT_THAT(RunAll(), ElementsAre("other"));
+  EXPECT_THAT(Closed(), ElementsAre("a"));
+  EXPECT_EQ(engine_->Progress(now_)[0].waiting, 2u);
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kPaused);
+  Offer("3", "k", "a");
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_TRUE(engine_->TakeRoomsChanged());
+  EXPECT_THAT(RunAll(), ElementsAre("1", "2", "3"));
+  EXPECT_THAT(Closed(), IsEmpty());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(GateTest, APausedTopicLeavesItsHandlersOtherTopicsAlone) {
+  Make({{.topics = {"a", "b"}}});
+  Offer("1", "k", "a");
+  engine_->PauseTopic("a", true, now_);
+  Offer("2", "k", "a");
+  Offer("other", "k", "b");
+  EXPECT_THAT(RunAll(), ElementsAre("other"));
+  EXPECT_THAT(Closed(), ElementsAre("a"));
+  EXPECT_THAT(engine_->Progress(now_)[0].paused_topics, ElementsAre("a"));
+  engine_->PauseTopic("a", false, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("1", "2"));
+}
+
+TEST_F(GateTest, WhatWasTakenAndNotBegunGoesBackToTheFront) {
+  Make({{}});
+  for (const char* payload : {"1", "2", "3", "4"}) Offer(payload, "k");
+  while (true) {  // Until the handler counts as quick, and gets several at once.
+    std::optional<Engine::Work> work = engine_->Take(now_);
+    ASSERT_TRUE(work);
+    if (work->tasks.size() >= 2) {
+      const size_t size = work->tasks.size();
+      engine_->PauseHandler(0, true, now_);
+      Offer("last", "k");
+      std::vector<Engine::Outcome> outcomes(size);
+      const std::string first(work->tasks[0]->record->payload);
+      for (size_t i = 1; i < size; ++i) outcomes[i].not_begun = true;
+      engine_->Finish(*work, outcomes, absl::Microseconds(1), now_);
+      Answer();
+      EXPECT_THAT(RunAll(), IsEmpty());
+      engine_->PauseHandler(0, false, now_);
+      const std::vector<std::string> rest = RunAll();
+      ASSERT_GE(rest.size(), size);
+      EXPECT_EQ(rest.back(), "last");
+      EXPECT_TRUE(std::is_sorted(rest.begin(), rest.end() - 1));
+      EXPECT_EQ(std::stoi(rest.front()), std::stoi(first) + 1);
+      return;
+    }
+    std::vector<Engine::Outcome> outcomes(1);
+    engine_->Finish(*work, outcomes, absl::Microseconds(1), now_);
+    Answer();
+    for (int i = 0; i < 4; ++i) Offer(std::to_string(5 + count_++), "k");
+  }
+}
+
+TEST_F(GateTest, AFullHandOfAPausedHandlerLeavesHalfTheBudgetToOthers) {
+  Make({{.topics = {"a"}}, {.topics = {"b"}}}, {.max_messages = 10});
+  for (int i = 0; i < 10; ++i) Offer("a", "", "a");
+  EXPECT_EQ(engine_->room(0).messages, 0u);
+  EXPECT_FALSE(engine_->HasRoomAgain());
+  engine_->PauseHandler(0, true, now_);
+  EXPECT_EQ(engine_->room(0).messages, 5u);
+  EXPECT_TRUE(engine_->HasRoomAgain());
+  Offer("other", "", "b");
+  EXPECT_THAT(RunAll(), ElementsAre("other"));
+}
+
+TEST_F(GateTest, ASharedTopicIsReadForTheOtherUntilHalfTheBudgetWaits) {
+  Make({{.topics = {"t"}}, {.topics = {"t"}}}, {.max_messages = 10});
+  engine_->PauseHandler(0, true, now_);
+  for (int i = 0; i < 4; ++i) Offer(std::to_string(i));
+  EXPECT_THAT(RunAll(), ElementsAre("0", "1", "2", "3"));
+  EXPECT_THAT(Closed(), IsEmpty());
+  Offer("4");
+  EXPECT_THAT(RunAll(), ElementsAre("4"));
+  EXPECT_THAT(Closed(), ElementsAre("t"));
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("0", "1", "2", "3", "4"));
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(GateTest, ASuspectOfAPausedHandlerDoesNotHoldUpOthers) {
+  Make({{.topics = {"a"}}, {.topics = {"b"}}});
+  engine_->PauseHandler(0, true, now_);
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("suspect", "k", "a"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  Offer("after", "k", "a");
+  Offer("other", "", "b");
+  EXPECT_THAT(RunAll(), ElementsAre("other"));
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("suspect", "after"));
+}
+
+TEST_F(GateTest, APauseWhileASuspectsAttemptIsBeingRecorded) {
+  Make({{.topics = {"a"}}, {.topics = {"b"}}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("suspect", "k", "a"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  EXPECT_FALSE(engine_->Take(now_));  // Its record is asked for.
+  engine_->PauseHandler(0, true, now_);
+  Answer();
+  Offer("other", "", "b");
+  EXPECT_THAT(RunAll(), ElementsAre("other"));
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("suspect"));
+}
+
+TEST_F(GateTest, DrainingReleasesWhatIsPaused) {
+  Make({{.topics = {"t"}}, {.topics = {"t"}}});
+  engine_->PauseHandler(0, true, now_);
+  Offer("1");
+  EXPECT_THAT(RunAll(), ElementsAre("1"));  // By the other.
+  Offer("2");
+  engine_->Drain(now_);
+  Answer();
+  EXPECT_EQ(engine_->in_hand(), 0u);
+  EXPECT_EQ(released_, 1);
+  ASSERT_EQ(copies_.size(), 1u);  // What the other has had goes on as a copy for the paused one.
+  EXPECT_EQ(copies_[0].failure.handler, "h0");
+  EXPECT_EQ(copies_[0].failure.attempts, 0);
+}
+
+HandlerOptions WithBreaker(HandlerOptions options = {}) {
+  options.breaker = {.failures = 2, .probe_after = absl::Seconds(10)};
+  return options;
+}
+
+TEST_F(GateTest, ABreakerPausesAndBurnsNoAttempt) {
+  Make({WithBreaker({.max_retries = 1})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  ASSERT_EQ(copies_.size(), 1u) << "the second opened it, and does not count";
+  EXPECT_EQ(copies_[0].kind, Copy::Kind::kRetry);
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kTripped);
+  EXPECT_THAT(Closed(), ElementsAre("t"));
+  EXPECT_EQ(engine_->NextEvent(), now_ + absl::Seconds(10));
+  for (int i = 0; i < 6; ++i) {  // The same two in turn, however long it takes.
+    now_ += absl::Seconds(10);
+    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre(i % 2 == 0 ? "3" : "2"));
+  }
+  EXPECT_EQ(copies_.size(), 1u);
+  now_ += absl::Seconds(10);
+  EXPECT_THAT(RunAll(), ElementsAre("3", "2"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
+  EXPECT_EQ(copies_.size(), 1u);
+}
+
+TEST_F(GateTest, WhatRanWhenTheBreakerOpenedDoesNotCountEither) {
+  Make({WithBreaker({.max_retries = 0})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  std::vector<Engine::Work> works;
+  while (std::optional<Engine::Work> work = engine_->Take(now_)) works.push_back(*std::move(work));
+  ASSERT_EQ(works.size(), 3u);
+  for (const Engine::Work& work : works) Finish(work, absl::UnavailableError("down"));
+  EXPECT_EQ(copies_.size(), 1u);
+  EXPECT_EQ(engine_->in_hand(), 2u);
+}
+
+TEST_F(GateTest, AProbeIsAloneAndTheNextOneReadWhenNothingIsInHand) {
+  Make({WithBreaker({.max_retries = 0, .order = Order::kNone})});
+  Offer("1");
+  Offer("2");
+  Offer("bad");
+  RunAll(absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  EXPECT_FALSE(engine_->Take(now_));
+  Offer("4");
+  EXPECT_FALSE(engine_->Take(now_));
+  EXPECT_THAT(Closed(), ElementsAre("t"));
+  Finish(*probe, absl::InvalidArgumentError("says nothing about the handler"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kProbing);
+  probe = engine_->Take(now_);
+  ASSERT_TRUE(probe) << "the next one";
+  Finish(*probe, absl::InvalidArgumentError("nor does this"));
+  probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  Finish(*probe, absl::InvalidArgumentError("nor does this"));
+  (void)engine_->Take(now_);
+  EXPECT_EQ(engine_->in_hand(), 0u);
+  EXPECT_THAT(Closed(), IsEmpty()) << "there is nothing to try in hand";
+  Offer("5");
+  EXPECT_THAT(RunAll(), ElementsAre("5"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
+}
+
+TEST_F(GateTest, AProbeThatIsRevokedIsFollowedByAnother) {
+  Make({WithBreaker({.max_retries = 0})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  RunAll(absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  engine_->Tick(now_);  // One waits in its lane as the probe.
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "3"; });
+  EXPECT_THAT(RunAll(), ElementsAre("2"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
+}
+
+TEST_F(GateTest, StrictOrderHoldsOverABreaker) {
+  Make({WithBreaker({.max_retries = 3, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
+  for (const char* payload : {"a1", "a2"}) Offer(payload, "a");
+  for (const char* payload : {"b1", "b2"}) Offer(payload, "b");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("a1", "b1"));
+  for (int i = 0; i < 4; ++i) {
+    now_ += absl::Seconds(10);
+    const std::vector<std::string> ran = RunAll(absl::UnavailableError("down"));
+    ASSERT_EQ(ran.size(), 1u);
+    EXPECT_TRUE(ran[0] == "a1" || ran[0] == "b1") << ran[0];
+  }
+  now_ += absl::Seconds(10);
+  const std::vector<std::string> ran = RunAll();
+  EXPECT_EQ(ran.size(), 4u);
+  const auto place = [&](const char* what) { return std::find(ran.begin(), ran.end(), what) - ran.begin(); };
+  EXPECT_LT(place("a1"), place("a2"));
+  EXPECT_LT(place("b1"), place("b2"));
+  EXPECT_THAT(copies_, IsEmpty());
+}
+
+TEST_F(GateTest, APauseDuringAProbeAndAResumeAfterIt) {
+  Make({WithBreaker({.max_retries = 0})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  RunAll(absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  engine_->PauseHandler(0, true, now_);
+  Finish(*probe);
+  EXPECT_FALSE(engine_->Take(now_));
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_EQ(RunAll().size(), 1u);
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(GateTest, ARateLimitIsKeptAndOthersGoOn) {
+  Make({{.topics = {"a"}, .rate_limit = {.per_second = 10, .burst = 2}}, {.topics = {"b"}}});
+  for (int i = 0; i < 5; ++i) Offer(std::to_string(i), "", "a");
+  Offer("other", "", "b");
+  EXPECT_THAT(RunAll(), testing::UnorderedElementsAre("0", "1", "other"));
+  EXPECT_EQ(engine_->NextEvent(), now_ + absl::Milliseconds(100));
+  now_ += absl::Milliseconds(99);
+  EXPECT_THAT(RunAll(), IsEmpty());
+  now_ += absl::Milliseconds(1);
+  EXPECT_THAT(RunAll(), ElementsAre("2"));
+  now_ += absl::Seconds(1);
+  EXPECT_THAT(RunAll(), ElementsAre("3", "4"));
+}
+
+TEST_F(GateTest, DrainingDoesNotWaitForARate) {
+  Make({{.rate_limit = {.per_second = 0.001}}, {}});
+  Offer("1");
+  Offer("2");
+  EXPECT_EQ(RunAll().size(), 3u) << "one of the slow one's, two of the other's";
+  engine_->Drain(now_);
+  Answer();
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+}  // namespace
+}  // namespace messaging
