@@ -33,6 +33,11 @@ std::string Argument(const nlohmann::json& queue, const char* name) {
   return arguments.contains(name) && arguments[name].is_string() ? arguments[name].get<std::string>() : "";
 }
 
+// Delay queues are known by where they give back to.
+bool GivesBackTo(const std::string& name, const nlohmann::json& listed, const std::string& queue) {
+  return IsInternalPlace(name) && Argument(listed, "x-dead-letter-routing-key") == queue;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Connection>> RabbitmqAdmin::Connect() {
@@ -133,12 +138,44 @@ absl::Status RabbitmqAdmin::Declare(const TopicDeclaration& declaration) {
   return absl::OkStatus();
 }
 
-// Delay queues are known by where they give back to.
+absl::Status RabbitmqAdmin::Remove(const std::string& topic) {
+  if (const std::string foreign = options_.SettingOf(topic, "queue"); !foreign.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("topic ", topic, " is the queue ", foreign, ", which others made: delete it where it comes from"));
+  }
+  if (!management_.given()) {
+    return absl::UnimplementedError(absl::StrCat(options_.Address(),
+                                                 ": AMQP lists no queues, and so not the groups of ", topic,
+                                                 ": give the option management_url"));
+  }
+  const absl::StatusOr<Listed> listed = ListPlaces(topic, "");
+  if (!listed.ok()) return listed.status();
+  absl::StatusOr<std::unique_ptr<Connection>> connection = Connect();
+  if (!connection.ok()) return connection.status();
+  // What groups keep beside their queues first: it is found by these, should this end in the middle.
+  std::vector<std::string> kept, queues;
+  for (const Place& place : listed->places) {
+    queues.push_back(QueueName(options_, place.topic, place.group, place.partition));
+    kept.push_back(DeadLetterPlace(place.topic, place.group));
+    kept.push_back(NotesStream(place.topic, place.group).name);
+    kept.push_back(MembersQueue(place.topic, place.group).name);
+    for (const auto& [name, each] : listed->queues) {
+      if (GivesBackTo(name, each, queues.back())) kept.push_back(name);
+    }
+  }
+  kept.insert(kept.end(), queues.begin(), queues.end());
+  for (const std::string& name : kept) {  // One that is not there is deleted, too.
+    amqp_queue_delete((*connection)->state(), kChannel, Bytes(name), /*if_unused=*/0, /*if_empty=*/0);
+    if (const absl::Status status = (*connection)->LastStatus(kChannel); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RabbitmqAdmin::AddRetries(Connection& connection, const Listed& listed, const std::string& queue,
                                        GroupLag& lag) {
   lag.retrying = 0;
   for (const auto& [name, each] : listed.queues) {
-    if (!IsInternalPlace(name) || Argument(each, "x-dead-letter-routing-key") != queue) continue;
+    if (!GivesBackTo(name, each, queue)) continue;
     const absl::StatusOr<QueueFigures> figures = FiguresOf(connection, kChannel, name);
     if (!figures.ok()) return figures.status();
     *lag.retrying += figures->ready;

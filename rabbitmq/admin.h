@@ -30,6 +30,7 @@ class RabbitmqAdmin : public Admin {
 
   absl::StatusOr<std::vector<TopicInfo>> Topics(const std::string& topic) override;
   absl::Status Declare(const TopicDeclaration& declaration) override;
+  absl::Status Remove(const std::string& topic) override;
   absl::StatusOr<std::vector<GroupLag>> Lag(const std::string& topic, const std::string& group) override;
   absl::StatusOr<std::vector<Finding>> Check(const std::string& group, const std::vector<TopicPlan>& topics) override;
   absl::Status Tail(const TailOptions& options, std::function<bool(const Record&)> visit,

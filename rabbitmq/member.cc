@@ -93,7 +93,7 @@ void Member::Settle(std::vector<Settlement> batch) {
   if (batch.empty()) return loop_->Notify();
   for (Settlement& settlement : batch) {  // Too late: what it held went back when it left.
     settlement.status = absl::CancelledError("the subscription is closed");
-    Drop(settlement.delivery.Take());
+    if (settlement.verdict != Settlement::Verdict::kBegin) Drop(settlement.delivery.Take());
   }
   sink_->Settled(std::move(batch));
 }
@@ -255,6 +255,7 @@ void Member::Connect(absl::Time now) {
   connection_->on_frame = [this](const amqp_frame_t& frame) { OnFrame(frame); };
   version_ = connection_->version();
   next_read_ = absl::InfinitePast();
+  counted_.clear();
   setup_ = std::make_unique<Channel>(*connection_, static_cast<int>(queues_.size()) + 1);
   setup_->Open();
   // Without the right to make it, it has to be there: binding tells.
@@ -337,9 +338,10 @@ void Member::AfterRead() {
 
 void Member::Answer(Settlement settlement, const absl::Status& status) {
   settlement.status = status;
-  const bool out = (status.ok() && settlement.verdict != Settlement::Verdict::kBegin) ||
-                   status.code() == absl::StatusCode::kCancelled;
-  if (out) Free(static_cast<RabbitRecord*>(settlement.delivery.Take()));
+  const bool settled = status.ok() || status.code() == absl::StatusCode::kCancelled;
+  if (settled && settlement.verdict != Settlement::Verdict::kBegin) {
+    Free(static_cast<RabbitRecord*>(settlement.delivery.Take()));
+  }
   answers_.push_back(std::move(settlement));
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -172,6 +173,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   std::vector<std::unique_ptr<Notes>> notes_;  // By topic.
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<Channel> setup_;  // For what concerns no queue, and may fail.
+  std::set<int> counted_;           // Topics, among whose members it is counted by that channel.
   Copier copier_;
   Copier notes_copier_;  // Its own connection: a stream that is being made ends those that use it.
   std::vector<Settlement> answers_;

@@ -47,7 +47,8 @@ void Member::OnFrame(const amqp_frame_t& frame) {
   const size_t index = frame.channel - 1u;
   if (index < queues_.size()) return OnQueueFrame(static_cast<int>(index), frame);
   if (index == queues_.size()) {
-    if (frame.frame_type == AMQP_FRAME_METHOD) setup_->OnMethod(frame.payload.method);
+    if (frame.frame_type != AMQP_FRAME_METHOD || setup_->OnMethod(frame.payload.method)) return;
+    if (frame.payload.method.id == AMQP_BASIC_CANCEL_METHOD) counted_.clear();  // The members' queue was deleted.
   }
 }
 
@@ -377,17 +378,24 @@ void Member::Manage(int number, absl::Time now) {
 }
 
 // A server gives a partition to the consumer that came first, and to another only when that leaves: who has more than
-// its share leaves some. All members consume all partitions, one of them at a time is given messages.
+// its share leaves some. All members consume all partitions, one of them at a time is given messages. Those that wait
+// the server does not count: each member consumes a queue of theirs, too.
 void Member::Balance() {
-  if (!setup_->open()) setup_->Open();
+  if (!setup_->open()) {
+    setup_->Open();
+    counted_.clear();
+  }
   int topic = -1;
   for (const Queue& queue : queues_) {
     if (!queue.partitioned() || std::exchange(topic, queue.topic) == queue.topic) continue;
     const int asked = queue.topic;
-    setup_->DeclareQueue({.name = queue.name}, /*passive=*/true,
-                         [this, asked](const absl::Status& status, QueueFigures figures) {
-                           if (status.ok()) ShareOut(asked, std::max(figures.consumers, 1));
-                         });
+    const QueueSpec spec = MembersQueue(subscribe_.topics[asked].topic, subscribe_.group);
+    setup_->DeclareQueue(
+        spec, /*passive=*/false, [this, asked, name = spec.name](const absl::Status& status, QueueFigures figures) {
+          if (!status.ok()) return;
+          if (!counted_.insert(asked).second) return ShareOut(asked, std::max(figures.consumers, 1));
+          setup_->Consume(name, absl::StrCat(asked), /*prefetch=*/1, amqp_empty_table, [](const absl::Status&) {});
+        });
   }
 }
 

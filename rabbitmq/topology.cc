@@ -22,6 +22,7 @@ constexpr int kLimitsByDefault = 4;         // The major version since which quo
 constexpr int64_t kNotesBytes = 64 << 20;   // Of notes, in segments ...
 constexpr int64_t kNotesSegment = 4 << 20;  // ... of so many bytes.
 constexpr char kNotesAge[] = "7D";
+constexpr int64_t kMembersExpire = 60'000;  // Milliseconds after the last of them.
 
 QueueSpec Quorum(std::string name, Version version) {
   QueueSpec spec{.name = std::move(name), .arguments = {{"x-queue-type", std::string("quorum")}}};
@@ -106,6 +107,12 @@ QueueSpec NotesStream(std::string_view topic, std::string_view group) {
                         {"x-max-age", std::string(kNotesAge)},
                         {"x-max-length-bytes", kNotesBytes},
                         {"x-stream-max-segment-size-bytes", kNotesSegment}}};
+}
+
+// Classic: it may be lost, and is made again.
+QueueSpec MembersQueue(std::string_view topic, std::string_view group) {
+  return {.name = absl::StrCat(RetryPlace(topic, group, absl::ZeroDuration()), ":members"),
+          .arguments = {{"x-queue-type", std::string("classic")}, {"x-expires", kMembersExpire}}};
 }
 
 uint64_t StableHash(std::string_view text) {

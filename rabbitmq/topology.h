@@ -6,6 +6,7 @@
 //   queue RetryPlace(topic, group, delay)            waits for its delay, then goes back to the group's queue
 //   queue DeadLetterPlace(topic, group)              dead letters
 //   stream RetryPlace(topic, group, 0):notes         attempts that began, what was given back (notes.h)
+//   queue RetryPlace(topic, group, 0):members        of partitions: nothing is in it, its consumers are counted
 #ifndef RABBITMQ_TOPOLOGY_H_
 #define RABBITMQ_TOPOLOGY_H_
 
@@ -58,6 +59,7 @@ QueueSpec DelayQueue(std::string_view topic, std::string_view group, int partiti
                      const std::string& back_to, Version version);
 QueueSpec DeadQueue(std::string_view topic, std::string_view group, Version version);
 QueueSpec NotesStream(std::string_view topic, std::string_view group);
+QueueSpec MembersQueue(std::string_view topic, std::string_view group);
 
 // FNV-1a with 64 bits: the same on every machine.
 uint64_t StableHash(std::string_view text);
