@@ -107,7 +107,7 @@ void Member::Settle(std::vector<Settlement> batch) {
   if (batch.empty()) return Notify();
   for (Settlement& settlement : batch) {  // Too late: what it held went back when it left.
     settlement.status = absl::CancelledError("the subscription is closed");
-    Drop(settlement.delivery.Take());
+    if (settlement.verdict != Settlement::Verdict::kBegin) Drop(settlement.delivery.Take());
   }
   sink_->Settled(std::move(batch));
 }
@@ -288,6 +288,11 @@ void Member::Leave() {
     if (event != nullptr && rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE) {
       rd_kafka_assign(handle_.get(), nullptr);
     }
+  }
+  PollCommits();
+  for (Settlement& begin : std::exchange(begins_, {})) {
+    if (begin.delivery.record() != nullptr) begin.status = absl::CancelledError("the subscription is closed");
+    answers_.push_back(std::move(begin));
   }
   AnswerAll();
   bool empty = false;

@@ -86,7 +86,6 @@ bool Member::Offer(Partition& partition, MessagePtr& message, std::vector<Delive
       claim_wanted_ = partition.touched = true;
       return false;
     case Offsets::Admission::kDone:
-      partition.offsets.Done(partition.offsets.Add(message->offset));
       message.reset();
       break;
     case Offsets::Admission::kDeliver:

@@ -42,9 +42,11 @@ void Member::TakeVerdicts() {
     Partition& partition = *record->from;
     if (partition.state == Partition::State::kGone) {
       settlement.status = absl::CancelledError("its partition went to another member");
-      if (options_->observer != nullptr) options_->observer->OnLateSettlement(partition.plan->topic);
-      settlement.delivery.Take();
-      Free(record);
+      if (settlement.verdict != Settlement::Verdict::kBegin) {
+        if (options_->observer != nullptr) options_->observer->OnLateSettlement(partition.plan->topic);
+        settlement.delivery.Take();
+        Free(record);
+      }
     } else if (settlement.verdict == Settlement::Verdict::kBegin) {
       const Copy& begin = settlement.copies->front();
       partition.touched = true;
@@ -248,9 +250,7 @@ void Member::OnCommitted(CommitAsked& asked, rd_kafka_resp_err_t error,
   for (Settlement& begin : asked.begins) {
     KafkaRecord* const record = RecordOf(begin);  // Null: it is done, and answered as such.
     if (record != nullptr && record->from->state == Partition::State::kGone) {
-      begin.status = absl::CancelledError("its partition went to another member");
-      begin.delivery.Take();
-      Free(record);
+      begin.status = absl::CancelledError("its partition went to another member");  // The engine keeps the record.
     } else if (refused) {
       begins_.push_back(std::move(begin));
       continue;

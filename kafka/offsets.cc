@@ -146,7 +146,12 @@ Offsets::Counts Offsets::Look(int64_t position, std::string_view metadata, int64
 Offsets::Admission Offsets::Admit(int64_t offset) {
   next_ = std::max(next_, offset);  // What lies between is not there (any more).
   while (!done_before_.empty() && done_before_.front().second <= offset) done_before_.pop_front();
-  if (!done_before_.empty() && done_before_.front().first <= offset) return Admission::kDone;
+  if (!done_before_.empty() && done_before_.front().first <= offset) {
+    notes_.erase(offset);
+    next_ = offset + 1;
+    if (!hand_.empty()) hand_.push_back({offset, true});  // Behind one in hand commits have to name it again.
+    return Admission::kDone;
+  }
   if (offset < claimed_) return Admission::kDeliver;
   starved_ = true;
   return Admission::kWait;

@@ -52,7 +52,8 @@ class Offsets {
   // From what was committed. Metadata that is not ours says nothing.
   static Offsets Resume(int64_t position, std::string_view metadata);
 
-  // Reading. A message at `offset`, which rises: may it be delivered, or has it to wait, or is it done already?
+  // Reading. A message at `offset`, which rises: may it be delivered, or has it to wait, or is it done already (and
+  // behind us then)?
   enum class Admission { kDeliver, kWait, kDone };
   Admission Admit(int64_t offset);
   // It is in hand from now on; the number is for Done.

@@ -95,6 +95,31 @@ TEST(OffsetsTest, AfterAnOrderlyEndNothingIsSuspectAndNothingRepeated) {
   EXPECT_EQ(next.Admit(102), Admission::kDeliver);
 }
 
+// What is passed over is not forgotten by the commits of the one who passed it.
+TEST(OffsetsTest, WhatWasDoneBeforeIsDoneForTheOwnerAfterTheNext) {
+  Offsets first(100);
+  Claim(first);
+  first.Add(100);
+  for (const int64_t offset : {101, 102}) first.Done(first.Add(offset));
+  Offsets::Commit last = first.MakeCommit(false);
+  Offsets second = Offsets::Resume(last.position, last.metadata);
+  Claim(second);
+  const uint64_t held = second.Add(100);
+  for (const int64_t offset : {101, 102}) EXPECT_EQ(second.Admit(offset), Admission::kDone);
+  EXPECT_EQ(second.next(), 103);
+  EXPECT_EQ(second.Admit(103), Admission::kDeliver);
+  second.Done(second.Add(103));
+  last = second.MakeCommit(false);
+  EXPECT_EQ(last.position, 100);
+  Offsets third = Offsets::Resume(last.position, last.metadata);
+  Claim(third);
+  EXPECT_EQ(third.Admit(100), Admission::kDeliver);
+  for (const int64_t offset : {101, 102, 103}) EXPECT_EQ(third.Admit(offset), Admission::kDone) << offset;
+  EXPECT_EQ(third.position(), 104) << "nothing of it is in hand";
+  second.Done(held);
+  EXPECT_EQ(second.position(), 104);
+}
+
 TEST(OffsetsTest, SuspectsThatWereNotReachedStaySuspect) {
   Offsets owner(0);
   Claim(owner);
