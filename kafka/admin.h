@@ -33,6 +33,7 @@ class KafkaAdmin : public Admin {
 
   absl::StatusOr<std::vector<TopicInfo>> Topics(const std::string& topic) override;
   absl::Status Declare(const TopicDeclaration& declaration) override;
+  absl::Status Remove(const std::string& topic) override;
   absl::StatusOr<std::vector<GroupLag>> Lag(const std::string& topic, const std::string& group) override;
   absl::StatusOr<std::vector<Finding>> Check(const std::string& group, const std::vector<TopicPlan>& topics) override;
   absl::Status Tail(const TailOptions& options, std::function<bool(const Record&)> visit,
@@ -55,6 +56,10 @@ class KafkaAdmin : public Admin {
                                               const Positions& positions);
   void AddRetries(const std::string& topic, const std::string& group, const Positions& positions, GroupLag& lag);
   absl::Status DeclareGroup(const std::string& topic, const std::string& group);
+  absl::Status SetPositions(const std::string& group, const rd_kafka_topic_partition_list_t& positions);
+  absl::Status DeleteTopics(const std::vector<std::string>& topics);
+  // The topic and its groups' places, as far as they are there.
+  absl::StatusOr<std::vector<std::string>> AllOf(const std::string& topic);
   // Of a topic, or of a broker by its number.
   absl::StatusOr<Settings> SettingsOf(bool topic, const std::string& name);
   void CheckTopic(const std::string& group, const TopicPlan& plan, std::vector<Finding>& findings);

@@ -178,6 +178,45 @@ TEST(KafkaConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
   EXPECT_TRUE(joined.sink.WaitForDeliveries(60, kLimit)) << joined.sink.payloads().size();
 }
 
+// Other handlers may be reading it.
+TEST(KafkaConsumerTest, ABeginThatComesTooLateLeavesTheRecord) {
+  const auto broker = Connect({{"create_topics", "true"}});
+  Joined joined(*broker, "late");
+  ASSERT_TRUE(joined.started.ok()) << joined.started;
+  EXPECT_EQ(Send(*broker, "late", "m"), absl::OkStatus());
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(1, kLimit));
+  Delivery delivery = joined.sink.TakeFirst();
+  EXPECT_EQ(joined.subscription->Close(absl::Now() + kLimit), absl::OkStatus());
+  std::vector<Settlement> begin;
+  begin.push_back(std::move(delivery).Begin("h", 1));
+  joined.subscription->Settle(std::move(begin));
+  ASSERT_TRUE(joined.sink.WaitForAnswers(1, kLimit));
+  const std::vector<Settlement> answers = joined.sink.TakeAnswers();
+  EXPECT_TRUE(absl::IsCancelled(answers[0].status)) << answers[0].status;
+  ASSERT_NE(answers[0].delivery.record(), nullptr);
+  EXPECT_EQ(answers[0].delivery.record()->payload, "m");
+}
+
+TEST(KafkaTopicsTest, ARemovedTopicTakesItsGroupsPlacesAlong) {
+  const auto broker = Connect({{"create_topics", "true"}});
+  const std::vector<std::string> named = {"pay.s_x", "pay.s_x.2"};
+  for (const std::string& topic : named) {
+    for (const char* group : {"a", "b_c"}) {
+      ASSERT_EQ(broker->admin().Declare({.topic = topic, .groups = {group}}), absl::OkStatus());
+    }
+  }
+  ASSERT_EQ(broker->admin().Remove(named[0]), absl::OkStatus());
+  kafka::Reader reader(Options());
+  const auto names = reader.TopicNames();
+  ASSERT_TRUE(names.ok()) << names.status();
+  std::vector<std::string> left;
+  for (const std::string& name : *names) {
+    if (name.find("pay.s_x") != std::string::npos) left.push_back(name);
+  }
+  EXPECT_EQ(left.size(), 1u + 2 * 2) << "the other topic's: itself, and each group's places";
+  for (const std::string& name : left) EXPECT_THAT(name, HasSubstr(named[1]));
+}
+
 TEST(KafkaProducerTest, ATopicThatIsGoneIsMadeAnew) {
   const auto broker = Connect({{"create_topics", "true"}, {"topic.metadata.refresh.interval.ms", "500"}});
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Send(*broker, "again", "old"), absl::OkStatus());

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "messaging/broker/names.h"
+#include "messaging/message.h"
 
 namespace messaging::kafka {
 namespace {
@@ -51,6 +52,20 @@ bool IsRetryPlaceOf(std::string_view name, std::string_view prefix) {
 
 bool IsDeadLetterPlace(std::string_view name) {
   return IsInternalPlace(name) && absl::StartsWith(name, DeadLetterPlace("", "").substr(0, 16));
+}
+
+// names.h says how they are made; a topic is too short to be cut in one.
+bool IsPlaceOf(std::string_view name, std::string_view topic) {
+  if (!IsInternalPlace(name)) return false;
+  for (const std::string_view kind : {"retry", "retry-long", "dead", "dead-long"}) {
+    std::string_view rest = name;
+    if (!absl::ConsumePrefix(&rest, absl::StrCat(kReservedTopicPrefix, kind, ".", topic.size()))) continue;
+    if (absl::ConsumePrefix(&rest, "u")) {
+      while (!rest.empty() && absl::ascii_isxdigit(static_cast<unsigned char>(rest[0]))) rest.remove_prefix(1);
+    }
+    return absl::StartsWith(rest, absl::StrCat(".", topic, "."));
+  }
+  return false;
 }
 
 NewTopic PlaceTopic(const KafkaOptions& options, const std::string& place) {

@@ -21,6 +21,8 @@ std::string PlaceForDelay(const TopicPlan& plan, std::string_view group, absl::D
 std::string RetryPrefix(std::string_view topic, std::string_view group);
 bool IsRetryPlaceOf(std::string_view name, std::string_view prefix);
 bool IsDeadLetterPlace(std::string_view name);
+// Of whichever group.
+bool IsPlaceOf(std::string_view name, std::string_view topic);
 
 // A place as a topic to be made. Dead letters: compacted by their own keys, so that a tombstone deletes one. Retries:
 // kept a week, and longer than their delay.
