@@ -262,6 +262,7 @@ void Engine::Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now) {
     MakeReady(lane, now);
     EraseIfDone(lane);
   }
+  if (state.half_open() && state.probe == nullptr) openings_.emplace(absl::InfinitePast(), handler);
   ReadyNextWaiting(state);
 }
 

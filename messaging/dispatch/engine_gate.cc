@@ -188,8 +188,9 @@ void Engine::ParkBlocked(int handler) {
   const auto park = [&](Task* task) {
     if (task->handler != handler || task->begin_asked || !Blocked(*task)) return false;
     task->alone = false;
-    if (!state.paused) ProbeEnded(task);  // Its topic is.
-    Park(task);
+    const bool was_probe = state.probe == task;  // The first of those that are parked.
+    if (!state.paused) ProbeEnded(task);         // Its topic is.
+    Park(task, /*in_front=*/was_probe);
     return true;
   };
   const auto filter = [&](Lane& lane, size_t stay) {
@@ -228,6 +229,8 @@ void Engine::Probe(int handler, absl::Time now) {
   for (auto it = state.parked.begin(); it != state.parked.end(); ++it) {
     Task* task = *it;
     if (!state.held.empty() && task->record->has_key && state.held.contains(task->record->key)) continue;  // Not first.
+    // What runs of its key may fail, and come first again; what leaves the lane asks for a probe.
+    if (state.strict() && task->record->has_key && LaneFor(*task)->busy) continue;
     state.probe = task;
     if (Blocked(*task)) {  // By its topic.
       state.probe = nullptr;

@@ -327,6 +327,60 @@ TEST_F(GateTest, StrictOrderHoldsOverABreaker) {
   EXPECT_THAT(copies_, IsEmpty());
 }
 
+TEST_F(GateTest, WhatFollowsARunningCallOfItsStrictKeyIsNoProbe) {
+  Make({WithBreaker({.max_retries = 3, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
+  Offer("a1", "a");
+  std::optional<Engine::Work> first = engine_->Take(now_);
+  ASSERT_TRUE(first);
+  Offer("a2", "a");
+  Offer("1");
+  Offer("2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  EXPECT_EQ(probe->tasks[0]->record->payload, "2");
+  Finish(*first, absl::UnavailableError("down"));  // It does not count, and comes again.
+  Finish(*probe, absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  EXPECT_THAT(RunAll(),
+              testing::AnyOf(ElementsAre("a1", "a2", "2"), ElementsAre("a1", "2", "a2"), ElementsAre("2", "a1", "a2")));
+}
+
+TEST_F(GateTest, AStrictKeyIsTriedWhenItsRunningCallHasEnded) {
+  Make({WithBreaker({.max_retries = 0, .order = Order::kPerKeyStrict})});
+  Offer("a1", "a");
+  std::optional<Engine::Work> first = engine_->Take(now_);
+  ASSERT_TRUE(first);
+  Offer("a2", "a");
+  Offer("1");
+  Offer("2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "2"; });
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_));
+  Finish(*first);
+  EXPECT_THAT(RunAll(), ElementsAre("a2"));
+}
+
+TEST_F(GateTest, APauseWhileAProbeWaitsForItsKeyKeepsItsPlace) {
+  Make({WithBreaker({.max_retries = 3})});
+  Offer("a1", "a");
+  std::optional<Engine::Work> first = engine_->Take(now_);
+  ASSERT_TRUE(first);
+  Offer("a2", "a");
+  Offer("a3", "a");
+  Offer("1");
+  Offer("2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  now_ += absl::Seconds(10);
+  engine_->Tick(now_);  // "a2" is the probe, behind "a1".
+  engine_->PauseTopic("t", true, now_);
+  engine_->PauseTopic("t", false, now_);
+  Finish(*first);
+  EXPECT_THAT(RunAll(), testing::AnyOf(ElementsAre("a2", "2", "a3"), ElementsAre("a2", "a3", "2")));
+}
+
 TEST_F(GateTest, APauseDuringAProbeAndAResumeAfterIt) {
   Make({WithBreaker({.max_retries = 0})});
   for (const char* payload : {"1", "2", "3"}) Offer(payload);
