@@ -545,6 +545,30 @@ TEST_F(EngineTest, WhatAWorkerWasToCallAfterALongCallGoesToOthers) {
   EXPECT_EQ(engine_->in_hand(), 1u) << "whose answer this test has dropped";
 }
 
+TEST_F(EngineTest, WhatALongCallKeptFromBeginningGoesOnWithoutKeys) {
+  Make({{.order = Order::kNone}});
+  for (int round = 0; round < 6; ++round) {
+    Offer({"", "", "", ""});
+    while (auto work = engine_->Take(now_)) Finish(*work, absl::OkStatus());
+  }
+  AnswerAll(Settlements());
+  Offer({"", "", ""});
+  auto work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  ASSERT_EQ(work->tasks.size(), 3u);
+  std::vector<Engine::Outcome> outcomes(3);
+  engine_->Unblock(*work, outcomes, 1, now_);
+  size_t others = 0;
+  while (auto next = engine_->Take(now_)) {
+    others += next->tasks.size();
+    Finish(*next, absl::OkStatus());
+  }
+  EXPECT_EQ(others, 2u) << "nothing else has come that would wake them";
+  engine_->Finish(*work, outcomes, absl::Seconds(1), now_);
+  AnswerAll(Settlements());
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
 TEST_F(EngineTest, ADrainReleasesWhatALongCallKeptFromBeginning) {
   Make({{.order = Order::kNone}});
   for (int round = 0; round < 6; ++round) {

@@ -36,7 +36,7 @@ void Engine::Unblock(Work& work, std::vector<Outcome>& outcomes, size_t begun, a
   absl::InlinedVector<Lane*, 8> lanes = std::exchange(work.lanes, {});
   if (own != nullptr) work.lanes.push_back(own);
   for (Lane* lane : lanes) {
-    if (lane == own) continue;
+    if (lane == own && lane->busy) continue;  // Nothing of it begins; what is in no order does.
     lane->busy = false;
     MakeReady(lane, now);
   }
