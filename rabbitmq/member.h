@@ -140,6 +140,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   bool Check(Queue& queue, RabbitRecord& record, absl::Time now);
   void TakeVerdicts();
   void MarkDone(RabbitRecord& record);
+  void Acknowledge(const RabbitRecord& record);
   void SendAcks(Queue& queue, absl::Time now, bool all = false);
   void StoreCopies(Settlement settlement);
   void Begin(Settlement settlement);

@@ -121,6 +121,15 @@ void Member::MarkDone(RabbitRecord& record) {
   if (queue.done++ == 0) queue.done_since = Clock::Steady().Now();
 }
 
+// At once: as long as the server does not know it, a crash makes its copies once more.
+void Member::Acknowledge(const RabbitRecord& record) {
+  if (IsStale(record)) return;
+  Queue& queue = queues_[record.queue];
+  queue.channel->Ack(record.tag, /*multiple=*/false);
+  queue.out[record.tag - queue.first_out] = Queue::Out::kSettled;
+  NoteSingle(queue, Clock::Steady().Now());
+}
+
 // All up to the first that is not handled, by one acknowledgement. The others wait a little for that one; then they are
 // acknowledged one by one. The server knows no tag twice: what is acknowledged for several is the last of those that it
 // still waits for.
@@ -183,7 +192,7 @@ void Member::StoreCopies(Settlement settlement) {
       if (--copying->open > 0) return;
       auto& record = *static_cast<RabbitRecord*>(copying->settlement.delivery.record());
       if (record.revoked) copying->status = absl::CancelledError("the server gives it to somebody else");
-      if (copying->status.ok()) MarkDone(record);
+      if (copying->status.ok()) Acknowledge(record);
       Answer(std::move(copying->settlement), copying->status);
       loop_->Notify();
     };

@@ -111,7 +111,7 @@ QueueSpec NotesStream(std::string_view topic, std::string_view group) {
 
 // Classic: it may be lost, and is made again.
 QueueSpec MembersQueue(std::string_view topic, std::string_view group) {
-  return {.name = absl::StrCat(RetryPlace(topic, group, absl::ZeroDuration()), ":members"),
+  return {.name = absl::StrCat(RetryPlace(topic, group, absl::ZeroDuration()), ":group"),
           .arguments = {{"x-queue-type", std::string("classic")}, {"x-expires", kMembersExpire}}};
 }
 

@@ -6,7 +6,7 @@
 //   queue RetryPlace(topic, group, delay)            waits for its delay, then goes back to the group's queue
 //   queue DeadLetterPlace(topic, group)              dead letters
 //   stream RetryPlace(topic, group, 0):notes         attempts that began, what was given back (notes.h)
-//   queue RetryPlace(topic, group, 0):members        of partitions: nothing is in it, its consumers are counted
+//   queue RetryPlace(topic, group, 0):group          of partitions: nothing is in it, its consumers are counted
 #ifndef RABBITMQ_TOPOLOGY_H_
 #define RABBITMQ_TOPOLOGY_H_
 

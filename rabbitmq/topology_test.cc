@@ -54,6 +54,7 @@ TEST(TopologyTest, NamesFitAndAreReadBack) {
   EXPECT_EQ(group, longest);
   EXPECT_EQ(partition, 999);
   EXPECT_LE(NotesStream(longest, longest).name.size(), 255u);
+  EXPECT_LE(MembersQueue(longest, longest).name.size(), 255u);
   EXPECT_LE(DelayQueue(longest, longest, 999, absl::Hours(99'999), "q", kOld).name.size(), 255u);
   ASSERT_TRUE(ParseQueueName("g/t", topic, group, partition));
   EXPECT_EQ(partition, -1);
