@@ -23,6 +23,8 @@ import servers
 PATIENCE = 60  # seconds without any progress before the demonstration gives up
 SOME_LINES_MALFORMED = 4  # exit code of `core send`
 IN_HAND = 2000  # messages that a consumer takes at once (ConsumerOptions::max_messages)
+# Brokers that store a dead letter first and forget its message then: between the two a kill makes it once more.
+STORE_THEN_FORGET = ("kafka:", "rabbitmq:", "amqp:")
 ON_TERMINAL = sys.stdout.isatty()
 
 
@@ -118,8 +120,11 @@ class Demo:
             time.sleep(0.1)
 
     def dead_letters(self):
-        """One dictionary each."""
-        return [json.loads(line) for line in self.run("core", "deadletters", "list", "--json").splitlines()]
+        """One dictionary each; one that the kill may have made twice counts once."""
+        letters = [json.loads(line) for line in self.run("core", "deadletters", "list", "--json").splitlines()]
+        if not self.environment["MESSAGING_URL"].startswith(STORE_THEN_FORGET):
+            return letters
+        return list({(letter["handler"], letter["message_id"]): letter for letter in letters}.values())
 
     # The steps.
 
@@ -164,7 +169,7 @@ class Demo:
         order = int(re.search(r"order (\d+)", letter["reason"])[1])
         with open(self._file("outside.db.mended"), "w", encoding="utf-8"):
             pass
-        self.run("core", "deadletters", "replay", "--id", letter["id"])
+        self.run("core", "deadletters", "replay", "--id", letter["message_id"])
         self.wait(lambda effects: effects >= self.orders.effects + 1, f"replaying the payment of order {order}")
         self.progress.clear()
         return order
