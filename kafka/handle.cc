@@ -43,6 +43,8 @@ const std::map<std::string, std::string>& Defaults(rd_kafka_type_t type) {
     all["partition.assignment.strategy"] = "cooperative-sticky";
     all["queued.max.messages.kbytes"] = "16384";  // Of each queue: what is read ahead.
     all["fetch.queue.backoff.ms"] = "5";
+    // One request a broker is on its way at a time: what is due in a partition that joins, or goes on, waits for it.
+    all["fetch.wait.max.ms"] = "100";
     all["fetch.error.backoff.ms"] = "100";
     return all;
   }());
