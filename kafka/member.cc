@@ -68,8 +68,7 @@ absl::Status Member::Start() {
                  {{"group.id", subscribe_.group},
                   {"enable.auto.commit", "false"},
                   {"enable.auto.offset.store", "false"},
-                  {"auto.offset.reset", "earliest"},
-                  {"allow.auto.create.topics", "true"}},
+                  {"auto.offset.reset", "earliest"}},
                  RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR);
   if (!handle.ok()) return handle.status();
   handle_ = *std::move(handle);

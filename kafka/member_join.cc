@@ -81,7 +81,10 @@ absl::Status Member::MakeTopics(const std::vector<std::string>& topics, absl::Ti
     } else if (options_->MayCreate(topic)) {
       wanted.push_back(DescribeTopic(*options_, topic));
     } else {
-      (void)AskMetadata(handle_.get(), *options_, &topic, kAsk);  // The server may make those that are asked for.
+      // The server may make those that a sender asks for. This member does not ask so itself: it would bring back what
+      // others delete while it runs, or leaves.
+      const absl::StatusOr<Handle> sender = MakeHandle(RD_KAFKA_PRODUCER, *options_, {}, 0);
+      if (sender.ok()) (void)AskMetadata(sender->get(), *options_, &topic, kAsk);
     }
   }
   if (absl::Status made = CreateTopics(handle_.get(), *options_, wanted, kAsk); !made.ok()) {
