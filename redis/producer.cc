@@ -137,6 +137,7 @@ void Producer::Connect(absl::Time now) {
   absl::StatusOr<std::unique_ptr<Connection>> connection = loop_.Connect();
   if (connection.ok()) {
     connection_ = *std::move(connection);
+    probing_ = true;
     backoff_.Reset();
     if (std::exchange(complained_, false)) {
       Log(Severity::kInfo, absl::StrCat(loop_.options().Address(), ": connected again, sending goes on"));
@@ -176,7 +177,8 @@ void Producer::SendNext() {
   const RedisOptions& options = loop_.options();
   if (asked_.empty()) asked_since_ = Clock::Steady().Now();
   size_t sent = 0;
-  while (!waiting_.empty() && asked_.size() < kMaxAsked && connection_->unsent() < kMaxUnsentBytes) {
+  const size_t most = probing_ ? 1 : kMaxAsked;
+  while (!waiting_.empty() && asked_.size() < most && connection_->unsent() < kMaxUnsentBytes) {
     OutgoingPtr outgoing = std::move(waiting_.front());
     waiting_.pop_front();
     if (outgoing->resolved()) continue;  // Its deadline has passed.
@@ -286,6 +288,7 @@ void Producer::OnReply(Connection*, ReplyPtr reply) {
   asked_.pop_front();
   switch (asked.kind) {
     case Kind::kSend:
+      probing_ = probing_ && IsError(*reply);
       if (!again_.empty()) {
         again_.push_back(std::move(asked.outgoing));  // Stored or not: in order means behind the one that was refused.
       } else if (loop_.options().wait_replicas > 0 && !IsError(*reply)) {
@@ -342,6 +345,7 @@ void Producer::ReturnAgain() {
   if (again_.empty()) return;
   waiting_.insert(waiting_.begin(), std::make_move_iterator(again_.begin()), std::make_move_iterator(again_.end()));
   again_.clear();
+  probing_ = true;
   retry_at_ = Clock::Steady().Now() + kPause;
 }
 

@@ -94,7 +94,10 @@ class Producer : public Loop::Source {
   std::vector<Doubt> doubts_;
   absl::flat_hash_map<std::string_view, std::vector<size_t>> doubts_by_id_;  // While it is searched.
   size_t page_ = 0;                                                          // Entries at a time.
-  bool search_again_ = false;                                                // The server could not answer now.
+  // One message alone, until the server takes it: of a pipeline that it refuses (LOADING) and then takes in the middle,
+  // what it took would have to be sent again to stay behind what it refused.
+  bool probing_ = true;
+  bool search_again_ = false;  // The server could not answer now.
   absl::flat_hash_map<std::string, Topic> topics_;
   Backoff backoff_;
   absl::Time next_step_ = absl::InfiniteFuture();

@@ -65,7 +65,8 @@ class Service:
                 self.audit = subprocess.Popen([AUDIT, "consumer"], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                                               stderr=subprocess.DEVNULL)
         with open(self.audit_log, encoding="utf-8") as log:
-            return [json.loads(line.removeprefix("created ")) for line in log if line.startswith("created ")]
+            whole = [line for line in log if line.endswith("\n")]  # The last one may be in the middle of being written.
+        return [json.loads(line.removeprefix("created ")) for line in whole if line.startswith("created ")]
 
     def kill(self):
         self.process.kill()
