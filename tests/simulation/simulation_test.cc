@@ -1,11 +1,8 @@
-// Thousands of schedules of each broker's model, the same ones in each run and then fresh ones; tools/simulate runs
-// others, and replays one.
+// Hundreds of schedules of each broker's model, the same ones in each run; tools/simulate runs fresh ones, and replays
+// one.
 #include <cstdint>
-#include <cstdio>
-#include <random>
 #include <string>
 
-#include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "tests/simulation/plan.h"
 #include "tests/simulation/world.h"
@@ -22,7 +19,7 @@ class Simulation : public testing::TestWithParam<Model> {};
 
 TEST_P(Simulation, EverySeedKeepsEveryPromise) {
   int64_t calls = 0, crashes = 0, dead = 0, pauses = 0, trips = 0;
-  for (uint64_t seed = 1; seed <= 300; ++seed) {
+  for (uint64_t seed = 1; seed <= 600; ++seed) {
     const Plan plan = DrawPlan(seed, GetParam());
     const Report report = Simulate(plan);
     ASSERT_EQ(report.violation, "") << Replay(plan);
@@ -38,19 +35,6 @@ TEST_P(Simulation, EverySeedKeepsEveryPromise) {
   EXPECT_GT(dead, 100);
   EXPECT_GT(pauses, 100);
   EXPECT_GT(trips, 50);
-}
-
-// As many as there is time for: a thousand, or what a slow machine does in 20 seconds.
-TEST_P(Simulation, FreshSeedsKeepEveryPromise) {
-  const uint64_t first = uint64_t{std::random_device()()} << 20;
-  RecordProperty("first_seed", std::to_string(first));
-  const absl::Time until = absl::Now() + absl::Seconds(20);
-  int done = 0;
-  for (; done < 1'000 && (done < 20 || absl::Now() < until); ++done) {
-    const Plan plan = DrawPlan(first + static_cast<uint64_t>(done), GetParam());
-    ASSERT_EQ(Simulate(plan).violation, "") << Replay(plan);
-  }
-  std::printf("%d fresh seeds from %llu\n", done, static_cast<unsigned long long>(first));
 }
 
 TEST_P(Simulation, TheSameSeedGivesTheSameRun) {
