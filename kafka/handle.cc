@@ -44,7 +44,7 @@ const std::map<std::string, std::string>& Defaults(rd_kafka_type_t type) {
     // A member that was killed keeps its partitions, and who takes its place, waiting for so long: less than
     // start_timeout.
     all["session.timeout.ms"] = "10000";
-    all["queued.max.messages.kbytes"] = "16384";  // Of each queue: what is read ahead.
+    all["queued.max.messages.kbytes"] = "8192";  // Of each queue: what is read ahead.
     all["fetch.queue.backoff.ms"] = "5";
     // One request a broker is on its way at a time: what is due in a partition that joins, or goes on, waits for it.
     all["fetch.wait.max.ms"] = "100";
