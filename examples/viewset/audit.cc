@@ -7,7 +7,8 @@
 namespace viewset {
 
 absl::Status AuditOrder(const nlohmann::json& order) {
-  std::cout << "created " << order.dump() << std::endl;
+  // In one piece: handlers run on several threads at once.
+  std::cout << "created " + order.dump() + "\n" << std::flush;
   return absl::OkStatus();
 }
 MESSAGE_HANDLER(AuditOrder, {.topics = {"orders.created"}});
