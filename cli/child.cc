@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "messaging/broker/io/no_sigpipe.h"
 
 namespace messaging::cli {
 namespace {
@@ -108,6 +109,7 @@ class Running {
 };
 
 void Running::Write() {
+  const io::NoSigpipe guard;
   while (!input_.empty()) {
     const ssize_t written = write(in.get(), input_.data(), input_.size());
     if (written < 0 && errno == EAGAIN) return;

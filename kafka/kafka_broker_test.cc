@@ -149,6 +149,7 @@ struct Joined {
     started = subscription->Start();
   }
   ~Joined() {
+    subscription->StopFetching();  // Or what is given back comes again, and outlives it.
     for (Delivery& delivery : sink.TakeAll()) delivery = Delivery();
     (void)subscription->Close(absl::Now() + kLimit);
   }

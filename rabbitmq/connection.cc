@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "messaging/broker/io/no_sigpipe.h"
 #include "messaging/broker/io/tls.h"
 #include "rabbitmq/socket.h"
 

@@ -5,7 +5,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <charconv>
@@ -21,34 +20,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "messaging/broker/io/no_sigpipe.h"
 
 namespace messaging::redis {
 namespace {
 
 // hiredis moves what is left of its own buffer after each write: it gets no more than the kernel may take.
 constexpr size_t kChunk = 64 << 10;
-
-// Neither hiredis nor OpenSSL keeps a write to a closed connection from raising SIGPIPE, which ends a program that did
-// not ask for it. The loop's thread blocks it; on others' threads this does for as long as it lives.
-class NoSigpipe {
- public:
-  NoSigpipe() {
-    sigemptyset(&pipe_);
-    sigaddset(&pipe_, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  ~NoSigpipe() {
-    if (sigismember(&before_, SIGPIPE) == 1) return;
-    const timespec now = {};
-    while (sigtimedwait(&pipe_, nullptr, &now) > 0) continue;  // What was raised meanwhile.
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  NoSigpipe(const NoSigpipe&) = delete;
-  NoSigpipe& operator=(const NoSigpipe&) = delete;
-
- private:
-  sigset_t pipe_, before_;
-};
 
 // What OpenSSL says last, and what it was about.
 absl::Status TlsError(const std::string& what) {
@@ -153,7 +131,7 @@ absl::StatusOr<std::shared_ptr<ssl_ctx_st>> Connection::MakeTls(const RedisOptio
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const RedisOptions& options, ssl_ctx_st* tls) {
-  const NoSigpipe guard;
+  const io::NoSigpipe guard;
   redisContext* const context = Connect(options);
   if (context == nullptr) return absl::ResourceExhaustedError("redis: no memory");
   std::unique_ptr<Connection> connection(new Connection(options, context));
@@ -197,7 +175,7 @@ void Connection::StopBlocking() {
 }
 
 Connection::~Connection() {
-  const NoSigpipe guard;  // TLS says goodbye.
+  const io::NoSigpipe guard;  // TLS says goodbye.
   redisFree(context_);
 }
 
@@ -238,7 +216,7 @@ absl::Status Connection::Shake() {
 }
 
 absl::StatusOr<ReplyPtr> Connection::Call(const std::vector<std::string_view>& arguments) {
-  const NoSigpipe guard;
+  const io::NoSigpipe guard;
   CommandBuffer command;
   command.Begin(arguments.size());
   for (const std::string_view argument : arguments) command.Arg(argument);

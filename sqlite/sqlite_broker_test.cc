@@ -48,6 +48,7 @@ struct Joined {
   FakeSink sink;
   std::shared_ptr<Subscription> subscription;
   ~Joined() {
+    if (subscription != nullptr) subscription->StopFetching();  // Or what is given back comes again, and outlives it.
     for (Delivery& delivery : sink.TakeAll()) delivery = Delivery();
     if (subscription == nullptr) return;
     EXPECT_TRUE(subscription->Close(absl::Now() + kLimit).ok());

@@ -52,17 +52,4 @@ std::string TlsVerdict(const ssl_st* session) {
   return verdict == X509_V_OK ? "" : X509_verify_cert_error_string(verdict);
 }
 
-NoSigpipe::NoSigpipe() {
-  sigemptyset(&pipe_);
-  sigaddset(&pipe_, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-}
-
-NoSigpipe::~NoSigpipe() {
-  if (sigismember(&before_, SIGPIPE) == 1) return;
-  const timespec now = {};
-  while (sigtimedwait(&pipe_, nullptr, &now) > 0) continue;  // What was raised meanwhile.
-  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-}
-
 }  // namespace messaging::io

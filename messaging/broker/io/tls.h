@@ -2,8 +2,6 @@
 #ifndef MESSAGING_BROKER_IO_TLS_H_
 #define MESSAGING_BROKER_IO_TLS_H_
 
-#include <signal.h>
-
 #include <memory>
 #include <string>
 
@@ -32,19 +30,6 @@ ssl_st* NewTlsSession(ssl_ctx_st* context, const std::string& name);
 
 // After a failed handshake: why the server's certificate was not accepted; empty: that was not it.
 std::string TlsVerdict(const ssl_st* session);
-
-// OpenSSL does not keep a write to a closed connection from raising SIGPIPE, which ends a program that did not ask for
-// it. A loop's thread blocks it; on others' threads this does for as long as it lives.
-class NoSigpipe {
- public:
-  NoSigpipe();
-  ~NoSigpipe();
-  NoSigpipe(const NoSigpipe&) = delete;
-  NoSigpipe& operator=(const NoSigpipe&) = delete;
-
- private:
-  sigset_t pipe_, before_;
-};
 
 }  // namespace messaging::io
 
