@@ -135,25 +135,117 @@ TEST(KafkaProducerTest, ABrokenSequenceIsBegunAnewAndNothingIsLost) {
   EXPECT_EQ(seen.size(), 2'000u);
 }
 
-// A member of group "g" of a topic.
+// A member of group "g" of some topics.
 struct Joined {
   FakeSink sink;
   std::shared_ptr<Subscription> subscription;
   absl::Status started;
 
-  Joined(Broker& broker, const std::string& topic, StartAt start_at = StartAt::kBeginning) {
-    auto made =
-        broker.Subscribe({.group = "g", .topics = {{.topic = topic, .handlers = {"h"}}}, .start_at = start_at}, &sink);
+  Joined(Broker& broker, const std::string& topic, StartAt start_at = StartAt::kBeginning)
+      : Joined(broker, std::vector<std::string>{topic}, start_at) {}
+  Joined(Broker& broker, const std::vector<std::string>& topics, StartAt start_at = StartAt::kBeginning) {
+    SubscribeOptions options = {.group = "g", .start_at = start_at};
+    for (const std::string& topic : topics) options.topics.push_back({.topic = topic, .handlers = {"h"}});
+    auto made = broker.Subscribe(options, &sink);
     EXPECT_TRUE(made.ok());
     subscription = *made;
     started = subscription->Start();
   }
+  // So much room, and not for these topics.
+  void SetRoom(size_t messages, std::vector<std::string> closed) {
+    Room room = {.messages = messages, .bytes = size_t{1} << 30};
+    if (!closed.empty()) room.closed = std::make_shared<const std::vector<std::string>>(std::move(closed));
+    sink.set_room(std::move(room));
+    subscription->Wake();
+  }
+
   ~Joined() {
     subscription->StopFetching();  // Or what is given back comes again, and outlives it.
     for (Delivery& delivery : sink.TakeAll()) delivery = Delivery();
     (void)subscription->Close(absl::Now() + kLimit);
   }
 };
+
+// Of what a sink holds: letters of topics with the number that is next.
+void AckAll(Joined& joined, std::map<char, int>& handled) {
+  std::vector<Settlement> acks;
+  for (Delivery& delivery : joined.sink.TakeAll()) {
+    const std::string payload(delivery.record()->payload);
+    const int number = handled[payload[0]]++;
+    if (payload[0] != 'c') {  // That has many partitions.
+      EXPECT_EQ(payload, absl::StrCat(payload.substr(0, 1), number));
+    }
+    acks.push_back(std::move(delivery).Ack());
+  }
+  joined.subscription->Settle(std::move(acks));
+  joined.subscription->Wake();
+}
+
+// Until so many more are handled.
+void AckSome(Joined& joined, std::map<char, int>& handled, int count) {
+  const auto total = [&] { return handled['a'] + handled['b'] + handled['c']; };
+  const int wanted = total() + count;
+  const absl::Time end = absl::Now() + kLimit;
+  while (total() < wanted && absl::Now() < end) {
+    if (joined.sink.WaitForDeliveries(1, absl::Seconds(1))) AckAll(joined, handled);
+  }
+  EXPECT_GE(total(), wanted);
+}
+
+// Returns when the member has looked at its room again.
+void AwaitRound(Joined& joined, Delivery& held) {
+  (void)joined.sink.TakeAnswers();
+  std::vector<Settlement> begin;
+  begin.push_back(std::move(held).Begin("h", 1));
+  joined.subscription->Settle(std::move(begin));
+  while (held.record() == nullptr) {
+    ASSERT_TRUE(joined.sink.WaitForAnswers(1, kLimit));
+    for (Settlement& answer : joined.sink.TakeAnswers()) {
+      if (answer.verdict == Settlement::Verdict::kBegin) held = std::move(answer.delivery);
+    }
+  }
+}
+
+// Whatever was read ahead of topics that are closed waits, in order, while others go on; however often they change, and
+// with more partitions than are kept.
+TEST(KafkaConsumerTest, ClosedTopicsWaitAndOthersGoOn) {
+  constexpr int kMessages = 3'000;
+  const std::vector<std::string> topics = {"a", "b", "c"};
+  const auto broker = Connect({}, {{"a", {.partitions = 1}}, {"b", {.partitions = 1}}, {"c", {.partitions = 12}}});
+  for (const std::string& topic : topics) {
+    std::vector<OutgoingPtr> sent;
+    for (int i = 0; i < kMessages; ++i) {
+      sent.push_back(NewMessage(topic, absl::StrCat(topic, i)));
+      broker->Publish(sent.back());
+    }
+    for (const OutgoingPtr& message : sent) {
+      ASSERT_TRUE(message->WaitUntil(message->deadline()));
+      ASSERT_TRUE(message->result().ok()) << message->result().status();
+    }
+  }
+  Joined joined(*broker, topics);
+  ASSERT_TRUE(joined.started.ok()) << joined.started;
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(1, kLimit));
+  Delivery held = joined.sink.TakeFirst();
+  std::map<char, int> handled = {{'a', 0}, {'b', 0}, {'c', 0}};
+  ++handled[held.record()->payload[0]];
+  for (const std::string letters : {"a", "ab", "b", "c", "", "ac", "bc", "a", "b", "c", ""}) {
+    std::vector<std::string> closed;
+    for (const char letter : letters) closed.emplace_back(1, letter);
+    joined.SetRoom(0, closed);
+    AwaitRound(joined, held);
+    AckAll(joined, handled);
+    joined.SetRoom(100, closed);
+    const std::map<char, int> before = handled;
+    int left = 0;
+    for (const std::string& topic : topics) {
+      if (letters.find(topic) == std::string::npos) left += kMessages - handled[topic[0]];
+    }
+    AckSome(joined, handled, letters.empty() ? left : std::min(left, 450));
+    for (const char letter : letters) EXPECT_EQ(handled[letter], before.at(letter)) << "closed: " << letters;
+  }
+  for (const auto& [letter, count] : handled) EXPECT_EQ(count, kMessages) << letter;
+}
 
 TEST(KafkaConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
   const auto broker = Connect({{"topic.metadata.refresh.interval.ms", "500"}}, {{"grows", {.partitions = 1}}});

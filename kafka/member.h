@@ -1,6 +1,6 @@
 // One subscription: a consumer of the group, on a thread of its own that reads, settles and commits. What is read ahead
-// waits in librdkafka's queues: one for all topics, and one for each partition of a retry place, whose head waits until
-// it is due.
+// waits in librdkafka's queues: one for all topics, and one for each partition that waits by itself: of a retry place,
+// whose head waits until it is due, or of a topic that is closed (broker.h, Room).
 #ifndef KAFKA_MEMBER_H_
 #define KAFKA_MEMBER_H_
 
@@ -41,8 +41,11 @@ struct Partition {
   size_t in_hand = 0;
 
   class Member* member = nullptr;         // For `queue`'s notices.
-  Queue queue;                            // Of a retry place.
-  std::atomic<bool> readable{true};       // `queue` may hold something.
+  Queue queue;                            // Its own; what comes goes on to the shared one, unless it is `alone`.
+  bool alone = false;                     // Always, of a retry place.
+  std::atomic<bool> readable{true};       // `queue` may hold something, if it is alone.
+  int64_t shared_until = 0;               // So far the shared queue has to be read before there is no more of it there.
+  bool closed = false;                    // Nobody would handle what it holds.
   std::deque<MessagePtr> waiting;         // Read; until they are due, and may be delivered.
   std::vector<KafkaRecord*> returned;     // Given back by the engine while it goes on: to be delivered again.
   absl::Time due = absl::InfinitePast();  // Of the head of `waiting`.
@@ -116,6 +119,12 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   bool Offer(Partition& partition, MessagePtr& message, std::vector<Delivery>& out);
   void OnMessageError(const rd_kafka_message_t& message);
   Partition* Find(const rd_kafka_message_t& message);
+  void CloseTopics(const Room& room);
+  void SetClosed(Partition& partition);
+  void ReadAlone(Partition& partition);
+  void ReadTogether(Partition& partition);
+  void DropWaiting(Partition& partition);
+  bool Fill(Partition& partition);
   void Pause(Partition& partition, int64_t offset);
   void Resume(Partition& partition);
   KafkaRecord* NewRecord(Partition& partition, MessagePtr message);
@@ -168,7 +177,9 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   std::vector<rd_kafka_message_t*> batch_;
   size_t live_ = 0;     // Records in somebody's hand.
   size_t storing_ = 0;  // Settlements whose copies are on their way.
-  size_t waiting_ = 0;  // Messages of topics that wait for a claim.
+  size_t waiting_ = 0;  // Messages from the shared queue that wait for a claim.
+  Room closed_;         // As far as its topics are concerned: the last that was seen.
+  int64_t shared_read_ = 0;
   double mean_bytes_ = 1 << 10;
   std::vector<Settlement> answers_;
   std::vector<Settlement> begins_;  // To be answered by the next commit: Begin, and what was copied.

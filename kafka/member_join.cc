@@ -27,12 +27,6 @@ constexpr absl::Duration kAppear = absl::Seconds(10);  // Until a topic that was
 
 absl::Time Now() { return Clock::Steady().Now(); }
 
-void OnRetryReadable(rd_kafka_t*, void* opaque) {
-  auto* const partition = static_cast<Partition*>(opaque);
-  partition->readable = true;
-  partition->member->Notify();
-}
-
 }  // namespace
 
 // Fills plans_; the names of those that are not there are the answer.
@@ -199,12 +193,9 @@ void Member::AddPartition(const rd_kafka_topic_partition_t& assigned) {
   partition->offsets = known ? Offsets::Resume(assigned.offset, metadata) : Offsets(0);
   // A group that begins at the end has to say so.
   partition->touched = known && metadata.empty() && subscribe_.start_at == StartAt::kNow;
-  Queue queue(rd_kafka_queue_get_partition(handle_.get(), assigned.topic, assigned.partition));
-  rd_kafka_queue_forward(queue.get(), partition->retry ? nullptr : messages_.get());
-  if (partition->retry) {
-    rd_kafka_queue_cb_event_enable(queue.get(), OnRetryReadable, partition.get());
-    partition->queue = std::move(queue);
-  }
+  partition->queue.reset(rd_kafka_queue_get_partition(handle_.get(), assigned.topic, assigned.partition));
+  partition->retry ? ReadAlone(*partition) : ReadTogether(*partition);
+  SetClosed(*partition);
   partitions_.push_back(std::move(partition));
 }
 
@@ -225,8 +216,7 @@ void Member::Revoke() {
       }
       partition->state = Partition::State::kLeaving;
       for (KafkaRecord* record : std::exchange(partition->returned, {})) Free(record);
-      if (!partition->retry) waiting_ -= partition->waiting.size();
-      partition->waiting.clear();
+      DropWaiting(*partition);
     }
     if (!lost) sink_->Withdraw(leaving);
     TakeVerdicts();
@@ -259,9 +249,10 @@ void Member::Revoke() {
 void Member::Abandon(Partition* partition) {
   partition->state = Partition::State::kGone;
   for (KafkaRecord* record : std::exchange(partition->returned, {})) Free(record);
-  if (!partition->retry) waiting_ -= partition->waiting.size();
-  partition->waiting.clear();
-  if (partition->queue != nullptr) rd_kafka_queue_cb_event_enable(partition->queue.get(), nullptr, nullptr);
+  DropWaiting(*partition);
+  if (partition->queue != nullptr && partition->alone) {
+    rd_kafka_queue_cb_event_enable(partition->queue.get(), nullptr, nullptr);
+  }
   partition->queue.reset();
   last_found_ = nullptr;
 }

@@ -17,11 +17,18 @@ namespace {
 
 constexpr size_t kBatch = 500;         // Messages given to the sink at a time.
 constexpr size_t kMaxWaiting = 2'000;  // Read, and not claimed yet: then the shared queue is not read.
-constexpr size_t kRetriesAhead = 64;   // Of each retry partition.
+constexpr size_t kAhead = 64;          // Of each partition that is read alone.
+constexpr int kMaxClosed = 8;          // Partitions whose messages are kept while their topics are closed.
 constexpr size_t kMaxSpan = 50'000;    // Done behind one that is in hand: then its partition waits.
 constexpr absl::Duration kLongWait = absl::Seconds(10);  // A retry that is due later is not kept in memory.
 
 absl::Time Now() { return Clock::Steady().Now(); }
+
+void OnReadable(rd_kafka_t*, void* opaque) {
+  auto* const partition = static_cast<Partition*>(opaque);
+  partition->readable = true;
+  partition->member->Notify();
+}
 
 }  // namespace
 
@@ -33,11 +40,12 @@ void Member::Read() {
     if (!fetching_) return;
     const Room room = sink_->room();
     if (room.messages == 0 || room.bytes == 0) return;
+    CloseTopics(room);
     const auto by_bytes = static_cast<size_t>(static_cast<double>(room.bytes) / mean_bytes_);
     const size_t count = std::clamp<size_t>(std::min(room.messages, by_bytes), 1, kBatch);
     std::vector<Delivery> out;
     ReadRetries(count, out);
-    more = out.size() < count && waiting_ < kMaxWaiting && ReadShared(count - out.size(), out);
+    more = out.size() >= count || (waiting_ < kMaxWaiting && ReadShared(count - out.size(), out));
     if (!out.empty()) sink_->Deliver(std::move(out));
   }
 }
@@ -47,13 +55,19 @@ bool Member::ReadShared(size_t count, std::vector<Delivery>& out) {
   batch_.resize(kBatch);
   const ssize_t read = rd_kafka_consume_batch_queue(messages_.get(), 0, batch_.data(), count);
   out.reserve(out.size() + static_cast<size_t>(std::max<ssize_t>(read, 0)));
+  shared_read_ += std::max<ssize_t>(read, 0);
   size_t bytes = 0;
   for (ssize_t i = 0; i < read; ++i) {
     bytes += batch_[i]->len + batch_[i]->key_len + sizeof(Record);
     Take(MessagePtr(batch_[i]), out);
   }
   if (read > 0) mean_bytes_ += (static_cast<double>(bytes) / static_cast<double>(read) - mean_bytes_) * 0.3;
-  return read == static_cast<ssize_t>(count);
+  if (read == static_cast<ssize_t>(count)) return true;
+  bool more = false;
+  for (const auto& partition : partitions_) {
+    if (std::exchange(partition->shared_until, 0) > 0 && !partition->closed) more = true;
+  }
+  return more;
 }
 
 void Member::Take(MessagePtr message, std::vector<Delivery>& out) {
@@ -69,13 +83,17 @@ void Member::Take(MessagePtr message, std::vector<Delivery>& out) {
     fresh->number = partition->number;
     fresh->member = this;
     fresh->offsets = Offsets(offset);
+    fresh->queue = std::move(partition->queue);
     Abandon(partition);
+    SetClosed(*fresh);
     partition = partitions_.emplace_back(std::move(fresh)).get();
   }
-  if (partition->waiting.empty() && Offer(*partition, message, out)) return;
-  if (partition->offsets.span() >= kMaxSpan) return Pause(*partition, offset);
+  if (!partition->alone) {
+    if (partition->waiting.empty() && Offer(*partition, message, out)) return;
+    if (partition->offsets.span() >= kMaxSpan) return Pause(*partition, offset);
+    ++waiting_;
+  }
   partition->waiting.push_back(std::move(message));
-  ++waiting_;
 }
 
 // False: it has to wait.
@@ -124,7 +142,7 @@ void Member::OnMessageError(const rd_kafka_message_t& message) {
 void Member::ReadRetries(size_t room, std::vector<Delivery>& out) {
   for (const auto& partition : partitions_) {
     if (out.size() >= room) return;
-    if (partition->state == Partition::State::kOwned) ReadWaiting(*partition, room, out);
+    if (partition->state == Partition::State::kOwned && !partition->closed) ReadWaiting(*partition, room, out);
   }
 }
 
@@ -144,22 +162,7 @@ void Member::ReadWaiting(Partition& partition, size_t room, std::vector<Delivery
     Resume(partition);
   }
   while (out.size() < room) {
-    if (partition.waiting.empty()) {
-      if (!partition.retry || partition.paused_at >= 0 || !partition.readable.exchange(false)) return;
-      rd_kafka_message_t* read[kRetriesAhead];
-      const ssize_t count = rd_kafka_consume_batch_queue(partition.queue.get(), 0, read, kRetriesAhead);
-      for (ssize_t i = 0; i < count; ++i) {
-        MessagePtr message(read[i]);
-        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-          partition.waiting.push_back(std::move(message));
-        } else {
-          OnMessageError(*message);
-        }
-      }
-      if (count == static_cast<ssize_t>(kRetriesAhead)) partition.readable = true;
-      partition.due = absl::InfinitePast();
-      if (partition.waiting.empty()) return;
-    }
+    if (partition.waiting.empty() && !Fill(partition)) return;
     MessagePtr& head = partition.waiting.front();
     if (partition.retry) {
       if (partition.due == absl::InfinitePast()) partition.due = DueOf(*head);
@@ -173,8 +176,74 @@ void Member::ReadWaiting(Partition& partition, size_t room, std::vector<Delivery
     if (!Offer(partition, head, out)) return;
     partition.waiting.pop_front();
     partition.due = absl::InfinitePast();
-    if (!partition.retry) --waiting_;
+    if (!partition.alone) --waiting_;
   }
+}
+
+// From a partition's own queue. False: there is nothing, or it is read by the shared one (again).
+bool Member::Fill(Partition& partition) {
+  if (!partition.alone || partition.paused_at >= 0 || partition.shared_until > shared_read_) return false;
+  if (partition.readable.exchange(false)) {
+    rd_kafka_message_t* read[kAhead];
+    const ssize_t count = rd_kafka_consume_batch_queue(partition.queue.get(), 0, read, kAhead);
+    for (ssize_t i = 0; i < count; ++i) {
+      MessagePtr message(read[i]);
+      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        partition.waiting.push_back(std::move(message));
+      } else {
+        OnMessageError(*message);
+      }
+    }
+    if (count == static_cast<ssize_t>(kAhead)) partition.readable = true;
+    partition.due = absl::InfinitePast();
+  }
+  if (!partition.waiting.empty()) return true;
+  if (!partition.retry && !partition.readable) ReadTogether(partition);
+  return false;
+}
+
+// What is in the shared queue of topics that are closed from now on is taken aside as it comes; what comes later stays
+// where it is.
+void Member::CloseTopics(const Room& room) {
+  const bool same = room.closed == closed_.closed ||
+                    (room.closed != nullptr && closed_.closed != nullptr && *room.closed == *closed_.closed);
+  if (same) return;
+  closed_.closed = room.closed;
+  for (const auto& partition : partitions_) {
+    if (partition->state == Partition::State::kOwned) SetClosed(*partition);
+  }
+}
+
+void Member::SetClosed(Partition& partition) {
+  partition.closed = !closed_.Reads(partition.plan->topic);
+  if (!partition.closed || partition.retry || partition.alone || partition.paused_at >= 0) return;
+  const auto others = std::count_if(partitions_.begin(), partitions_.end(), [](const auto& one) {
+    return one->state == Partition::State::kOwned && one->closed && one->alone && !one->retry;
+  });
+  others < kMaxClosed ? ReadAlone(partition) : Pause(partition, partition.offsets.next());
+}
+
+void Member::ReadAlone(Partition& partition) {
+  waiting_ -= partition.waiting.size();
+  partition.alone = true;
+  rd_kafka_queue_forward(partition.queue.get(), nullptr);
+  if (!partition.retry) {
+    partition.shared_until = shared_read_ + static_cast<int64_t>(rd_kafka_queue_length(messages_.get()));
+  }
+  rd_kafka_queue_cb_event_enable(partition.queue.get(), OnReadable, &partition);
+  partition.readable = true;
+}
+
+void Member::ReadTogether(Partition& partition) {
+  // While it is forwarded, its notices would be the shared queue's.
+  if (partition.alone) rd_kafka_queue_cb_event_enable(partition.queue.get(), nullptr, nullptr);
+  partition.alone = false;
+  rd_kafka_queue_forward(partition.queue.get(), messages_.get());
+}
+
+void Member::DropWaiting(Partition& partition) {
+  if (!partition.alone) waiting_ -= partition.waiting.size();
+  partition.waiting.clear();
 }
 
 // For long stalls only: it drops what librdkafka has read ahead, and reads it again.
@@ -183,8 +252,7 @@ void Member::Pause(Partition& partition, int64_t offset) {
   rd_kafka_topic_partition_list_add(one.get(), partition.name.c_str(), partition.number);
   rd_kafka_pause_partitions(handle_.get(), one.get());
   partition.paused_at = partition.waiting.empty() ? offset : partition.waiting.front()->offset;
-  if (!partition.retry) waiting_ -= partition.waiting.size();
-  partition.waiting.clear();
+  DropWaiting(partition);
 }
 
 void Member::Resume(Partition& partition) {

@@ -137,11 +137,9 @@ Environment KafkaEnvironment(KafkaCluster& cluster) {
     return Other(cluster).Send(message);
   };
   environment.cannot = {{"end_uncleanly", "a member ends uncleanly with its process only: the cases that kill one"},
-                        {"cut_connections", "the server has no command for it"},
-                        {"close_topics", "not done yet: a paused topic fills the hand, and others wait"}};
+                        {"cut_connections", "the server has no command for it"}};
   environment.expected_skips = {{"AnUncleanEndLosesNothing", environment.cannot["end_uncleanly"]},
-                                {"ConnectionsAreCut", environment.cannot["cut_connections"]},
-                                {"APausedHandlerWaitsAndOthersGoOn", environment.cannot["close_topics"]}};
+                                {"ConnectionsAreCut", environment.cannot["cut_connections"]}};
   for (const char* name : {"MembersShare", "WhatWasNotBegunIsReleasedAtOnce"}) {
     environment.expected_skips[name] = "members share partitions: what waits in a busy one's is not for others";
   }

@@ -15,10 +15,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,6 +33,20 @@ namespace messaging::servers {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
+
+// Each of its threads, which /proc lists.
+bool HasStopped(pid_t process) {
+  std::error_code error;
+  for (const auto& thread : std::filesystem::directory_iterator(absl::StrCat("/proc/", process, "/task"), error)) {
+    std::ifstream in(thread.path() / "stat");
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    const size_t name_end = text.rfind(')');
+    if (name_end != std::string::npos && text.substr(name_end, 4).find_first_of("TtZX") == std::string::npos) {
+      return false;
+    }
+  }
+  return true;
+}
 
 bool CanBind(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -218,7 +234,12 @@ bool Server::AwaitEnd(absl::Duration limit) {
   return true;
 }
 
-void Server::Pause() { kill(-group_, SIGSTOP); }
+// A program of many threads goes on for a moment after the signal: returns when the last has stopped.
+void Server::Pause() {
+  kill(-group_, SIGSTOP);
+  const absl::Time give_up = absl::Now() + absl::Seconds(10);
+  while (running() && !HasStopped(group_) && absl::Now() < give_up) absl::SleepFor(absl::Milliseconds(1));
+}
 
 void Server::Continue() { kill(-group_, SIGCONT); }
 
