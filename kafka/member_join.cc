@@ -134,7 +134,10 @@ void Member::Assign() {
       if (partition->state != Partition::State::kGone) Abandon(partition.get());
     }
   }
+  const size_t kept = partitions_.size();
   for (int i = 0; i < partitions->cnt; ++i) AddPartition(partitions->elems[i]);
+  absl::flat_hash_set<const Partition*> added;
+  for (size_t i = kept; i < partitions_.size(); ++i) added.insert(partitions_[i].get());
   if (cooperative) {
     const Error error(rd_kafka_incremental_assign(handle_.get(), partitions.get()));
     if (error != nullptr)
@@ -143,8 +146,9 @@ void Member::Assign() {
     rd_kafka_assign(handle_.get(), partitions.get());
   }
   rebalance_.reset();
-  // Where a group that begins now stands has to be known before anything is sent after that.
-  CommitAndWait([](const Partition& partition) { return partition.touched; }, Now() + kAsk);
+  // Where a group that begins now stands has to be known before anything is sent after that. Those that were kept have
+  // messages in hand, which such a commit would not name.
+  CommitAndWait([&](const Partition& partition) { return added.contains(&partition); }, Now() + kAsk);
   FinishStart(absl::OkStatus());
 }
 
