@@ -59,9 +59,10 @@ void Limits::Touch(absl::Time now) {
 
 void Limits::OnReceived(std::string_view, size_t, size_t) { Touch(absl::Now()); }
 
-void Limits::OnHandled(std::string_view, std::string_view, const absl::Status& status, absl::Duration, absl::Duration) {
+void Limits::OnHandled(std::string_view, std::string_view, const Handled& attempts) {
   Touch(absl::Now());
-  if (count_handled_ && status.ok()) Done();
+  if (!count_handled_ || !attempts.status.ok()) return;
+  for (size_t i = 0; i < attempts.timestamps.size(); ++i) Done();
 }
 
 void Limits::OnDeadLetter(std::string_view, std::string_view, const absl::Status&) {

@@ -36,8 +36,7 @@ class Limits : public Observer {
   void Touch(absl::Time now);  // Something happened.
 
   void OnReceived(std::string_view topic, size_t messages, size_t bytes) override;
-  void OnHandled(std::string_view handler, std::string_view topic, const absl::Status& status,
-                 absl::Duration handler_time, absl::Duration age) override;
+  void OnHandled(std::string_view handler, std::string_view topic, const Handled& attempts) override;
   void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) override;
 
  private:

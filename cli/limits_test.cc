@@ -45,14 +45,15 @@ TEST(Limits, NoMoreThanAskedForAreBegunWhateverFails) {
 TEST(Limits, CountsWhatTheProgramsHandlersDo) {
   int reached = 0;
   Limits limits(2, [&] { ++reached; });
-  limits.OnHandled("h", "t", absl::OkStatus(), {}, {});
+  const absl::Time once[1] = {};
+  limits.OnHandled("h", "t", {absl::OkStatus(), {}, {}, once});
   EXPECT_EQ(limits.done(), 0) << "not asked to";
   limits.CountHandled();
-  limits.OnHandled("h", "t", absl::UnavailableError("later"), {}, {});
-  limits.OnHandled("h", "t", absl::OkStatus(), {}, {});
+  limits.OnHandled("h", "t", {absl::UnavailableError("later"), {}, {}, once});
+  limits.OnHandled("h", "t", {absl::OkStatus(), {}, {}, once});
   EXPECT_EQ(reached, 0);
   limits.OnDeadLetter("h", "t", absl::InternalError("why"));
-  limits.OnHandled("h", "t", absl::OkStatus(), {}, {});
+  limits.OnHandled("h", "t", {absl::OkStatus(), {}, {}, once});
   EXPECT_EQ(reached, 1);
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "messaging/progress.h"
 
 namespace messaging {
@@ -24,10 +25,17 @@ class Observer {
   // A send that was not accepted, whose Confirmation was dropped without a look at it.
   virtual void OnSendFailureUnseen(std::string_view topic, const absl::Status& status) {}
 
-  // Receiving. `age`: from the message's timestamp to its arrival here.
+  // Receiving. What came together is told together, and so are attempts that ended alike.
   virtual void OnReceived(std::string_view topic, size_t messages, size_t bytes) {}
-  virtual void OnHandled(std::string_view handler, std::string_view topic, const absl::Status& status,
-                         absl::Duration handler_time, absl::Duration age) {}
+  struct Handled {
+    absl::Status status;  // After their sends and their commits.
+    // In the handler, each; a batch's for each message. Calls of some microseconds are timed up to 32 together, and
+    // each has an equal share; where those took longer than expected, the last has what is over.
+    absl::Duration handler_time;
+    absl::Time began;                         // The first of them.
+    absl::Span<const absl::Time> timestamps;  // Of the messages: one for each attempt.
+  };
+  virtual void OnHandled(std::string_view handler, std::string_view topic, const Handled& attempts) {}
   virtual void OnRetry(std::string_view handler, std::string_view topic, int attempts, absl::Duration delay) {}
   virtual void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) {}
   virtual void OnReleased(std::string_view topic, size_t messages) {}

@@ -180,7 +180,7 @@ absl::StatusOr<bool> Scope::MarkHandled(const Received& received) {
   return absl::FailedPreconditionError("no injected object can mark a message as handled");
 }
 
-bool Scope::has_commits() const {
+bool Scope::AnyCommits() const {
   return std::any_of(objects_.begin(), objects_.end(), [](const Object& object) {
     return object.provider != nullptr && object.provider->commit != nullptr;
   });

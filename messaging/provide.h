@@ -114,7 +114,7 @@ class Scope {
   // Has one of the objects made here note, to be committed with its other effects, that this message was handled.
   // False: it was before. For handlers that are idempotent (handler_options.h).
   absl::StatusOr<bool> MarkHandled(const Received& received);
-  bool has_commits() const;  // An object with a Commit was made.
+  bool has_commits() const { return !objects_.empty() && AnyCommits(); }  // An object with a Commit was made.
   // Commits (in order of making; the first failure rolls back that object and the rest, and is returned) or rolls back,
   // and destroys all, in reverse order. What throws is a failure. The scope can be used again.
   absl::Status Finish(bool commit);
@@ -126,6 +126,7 @@ class Scope {
     std::shared_ptr<void> object;
   };
   absl::StatusOr<void*> GetOwn(const Provider& provider);
+  bool AnyCommits() const;
 
   const Providers& providers_;
   const Lifetime lifetime_;

@@ -348,12 +348,12 @@ void PrometheusObserver::OnReceived(std::string_view topic, size_t messages, siz
   series.received_bytes.Add(bytes);
 }
 
-void PrometheusObserver::OnHandled(std::string_view handler, std::string_view topic, const absl::Status& status,
-                                   absl::Duration handler_time, absl::Duration age) {
+void PrometheusObserver::OnHandled(std::string_view handler, std::string_view topic,
+                                   const Handled& attempts) {
   HandlerSeries& series = impl_->Handler(handler, topic);
-  series.handled[Index(status)].Add();
-  series.duration.Add(handler_time);
-  impl_->Topic(topic).age.Add(age);
+  series.handled[Index(attempts.status)].Add(attempts.timestamps.size());
+  series.duration.Add(attempts.handler_time, attempts.timestamps.size());
+  impl_->Topic(topic).age.AddSince(attempts.timestamps, attempts.began);
 }
 
 void PrometheusObserver::OnRetry(std::string_view handler, std::string_view topic, int, absl::Duration) {

@@ -41,8 +41,7 @@ class PrometheusObserver final : public Observer, public prometheus::Collectable
   void OnSendResolved(std::string_view topic, const absl::Status& status, absl::Duration latency) override;
   void OnSendFailureUnseen(std::string_view topic, const absl::Status& status) override;
   void OnReceived(std::string_view topic, size_t messages, size_t bytes) override;
-  void OnHandled(std::string_view handler, std::string_view topic, const absl::Status& status,
-                 absl::Duration handler_time, absl::Duration age) override;
+  void OnHandled(std::string_view handler, std::string_view topic, const Handled& attempts) override;
   void OnRetry(std::string_view handler, std::string_view topic, int attempts, absl::Duration delay) override;
   void OnDeadLetter(std::string_view handler, std::string_view topic, const absl::Status& why) override;
   void OnReleased(std::string_view topic, size_t messages) override;

@@ -21,6 +21,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(PrometheusObserver, AddsUpWhatManyThreadsCountWhileItIsRead) {
+  const absl::Time now = absl::UnixEpoch();
   PrometheusObserver observer;
   std::atomic<bool> done{false};
   std::thread reader([&] {
@@ -28,11 +29,10 @@ TEST(PrometheusObserver, AddsUpWhatManyThreadsCountWhileItIsRead) {
   });
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&observer, i] {
+    threads.emplace_back([&observer, now, i] {
       for (int j = 0; j < 1000; ++j) {
         observer.OnReceived(absl::StrCat("topic", j % 10), 1, 8);
-        observer.OnHandled(absl::StrCat("handler", i % 2), "topic0", absl::OkStatus(), absl::Milliseconds(1),
-                           absl::ZeroDuration());
+        observer.OnHandled(absl::StrCat("handler", i % 2), "topic0", {absl::OkStatus(), absl::Milliseconds(1), now, {now}});
       }
     });
   }

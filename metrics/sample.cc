@@ -7,6 +7,7 @@
 #include "metrics/prometheus.h"
 
 int main() {
+  const absl::Time now = absl::UnixEpoch() + absl::Hours(1);
   messaging::metrics::PrometheusObserver observer({.max_names = 4});
   for (std::string_view topic : {"orders", "a\"b\\c\nd", "\xff\xfe", "", "fifth", "sixth"}) {
     observer.OnSent(topic, 10);
@@ -15,8 +16,8 @@ int main() {
     observer.OnSendResolved(topic, absl::InternalError("x"), -absl::InfiniteDuration());
     observer.OnSendFailureUnseen(topic, absl::InternalError("x"));
     observer.OnReceived(topic, 2, 20);
-    observer.OnHandled("Charge", topic, absl::OkStatus(), absl::Milliseconds(20), absl::Seconds(2));
-    observer.OnHandled("Charge", topic, absl::UnavailableError("x"), absl::Milliseconds(20), -absl::Seconds(2));
+    observer.OnHandled("Charge", topic, {absl::OkStatus(), absl::Milliseconds(20), now, {now - absl::Seconds(2)}});
+    observer.OnHandled("Charge", topic, {absl::UnavailableError("x"), absl::Milliseconds(20), now, {now + absl::Seconds(2)}});
     observer.OnRetry("Charge", topic, 1, absl::Seconds(1));
     observer.OnDeadLetter("Charge", topic, absl::DataLossError("x"));
     observer.OnReleased(topic, 3);

@@ -2,13 +2,16 @@
 #ifndef METRICS_SERIES_H_
 #define METRICS_SERIES_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 namespace messaging::metrics {
 
@@ -31,14 +34,42 @@ struct Durations {
   std::array<Cell, kBounds.size() + 1> buckets;
   Cell nanoseconds;
 
-  void Add(absl::Duration duration) {
-    const int64_t n = absl::ToInt64Nanoseconds(duration);
-    const int64_t t = n < 0 ? 0 : n > kBounds.back() ? kBounds.back() : n;  // Clocks differ between machines.
-    size_t i = 0;
-    while (i < kBounds.size() && n > kBounds[i]) ++i;
-    buckets[i].Add();
-    nanoseconds.Add(static_cast<uint64_t>(t));
+  void Add(absl::Duration each, uint64_t times = 1) {
+    const int64_t n = Clamped(each);
+    buckets[BucketOf(n)].Add(times);
+    nanoseconds.Add(static_cast<uint64_t>(n) * times);
   }
+  // From each of `times` to `end`. Most are in the bucket of the one before.
+  void AddSince(absl::Span<const absl::Time> times, absl::Time end) {
+    const int64_t end_ns = absl::ToUnixNanos(end);
+    size_t bucket = 0;
+    int64_t above = -1, up_to = kBounds[0];
+    uint64_t in_bucket = 0, sum = 0;
+    for (const absl::Time time : times) {
+      const int64_t since = absl::ToUnixNanos(time);
+      int64_t n = end_ns - since;
+      if (n <= above || n > up_to || since < 0) {
+        buckets[bucket].Add(std::exchange(in_bucket, 0));
+        n = Clamped(end - time);
+        bucket = BucketOf(n);
+        above = bucket > 0 ? kBounds[bucket - 1] : -1;
+        up_to = bucket < kBounds.size() ? kBounds[bucket] : kTooLong;
+      }
+      ++in_bucket;
+      sum += static_cast<uint64_t>(n);
+    }
+    buckets[bucket].Add(in_bucket);
+    nanoseconds.Add(sum);
+  }
+
+ private:
+  static constexpr int64_t kTooLong = kBounds.back() + 1;
+
+  // Clocks differ between machines; and a sum must not overflow.
+  static int64_t Clamped(absl::Duration duration) {
+    return std::clamp<int64_t>(absl::ToInt64Nanoseconds(duration), 0, kTooLong);
+  }
+  static size_t BucketOf(int64_t n) { return std::lower_bound(kBounds.begin(), kBounds.end(), n) - kBounds.begin(); }
 };
 
 inline constexpr size_t kCodes = 17;  // absl::StatusCode's values 0 to 16.

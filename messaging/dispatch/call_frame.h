@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "messaging/call.h"
+#include "messaging/dispatch/call_times.h"
 #include "messaging/internal/joining_sender.h"
 #include "messaging/internal/send_join.h"
 #include "messaging/producer.h"
@@ -68,6 +69,9 @@ class CallFrame : public Call, private internal::TraceSource {
   // deferred.
   void Invoke(const std::function<void(Call&)>& handler);
   bool deferred() const { return deferred_; }
+  // What Invoke, or an asynchronous handler until its completion, took.
+  void set_times(CallTimes::Times times) { times_ = times; }
+  const CallTimes::Times& times() const { return times_; }
   internal::SendJoin& join() { return join_; }
   std::vector<Verdict>& verdicts() { return verdicts_; }
   // The outcome of the call's sends: where they were not all accepted, the messages that are OK so far have failed.
@@ -92,6 +96,7 @@ class CallFrame : public Call, private internal::TraceSource {
   const std::shared_ptr<Scope> lane_;
   std::vector<Received> received_;
   std::vector<Verdict> verdicts_;
+  CallTimes::Times times_;
   internal::SendJoin join_;
   Scope scope_;
   Producer& producer_;

@@ -13,7 +13,7 @@ namespace messaging {
 
 void Dispatcher::Impl::RunWorker(Worker* self) {
   {
-    LaneContext lane;
+    LaneContext lane(options_);
     lane.scope = std::make_shared<Scope>(providers_, Lifetime::kLane, &process_scope_);
     absl::MutexLock lock(&mutex_);
     lanes_.push_back(&lane);
@@ -119,6 +119,7 @@ void Dispatcher::Impl::RunWork(const Engine::Work& work, LaneContext& lane, std:
       RunCall(handler, tasks.subspan(i, 1), lane, absl::MakeSpan(outcomes).subspan(i, 1));
     }
   }
+  lane.times.Flush();
 }
 
 void Dispatcher::Impl::AddMessage(const Handler& handler, Engine::Task* task, CallFrame& frame) {
@@ -131,15 +132,16 @@ void Dispatcher::Impl::AddMessage(const Handler& handler, Engine::Task* task, Ca
 
 void Dispatcher::Impl::RunCall(const Handler& handler, absl::Span<Engine::Task* const> tasks, LaneContext& lane,
                                absl::Span<Engine::Outcome> outcomes) {
-  const absl::Time began = options_.observer != nullptr ? Now() : absl::InfinitePast();
   std::unique_ptr<CallFrame> frame = std::move(lane.spare);
   if (frame == nullptr) frame = std::make_unique<CallFrame>(providers_, lane.scope, producer_);
   for (Engine::Task* task : tasks) AddMessage(handler, task, *frame);
   if (options_.tracer != nullptr) frame->StartSpan(*options_.tracer, broker_.name());
+  lane.times.Begin(handler.name, tasks[0]->record->topic);
   frame->Invoke(handler.invoke);
-  Observe(handler, *frame, began);
-  WarnIfLate(handler, *frame);
   const bool sent = !frame->join().empty();
+  const bool told_later = sent || handler.is_batch || frame->scope().has_commits();
+  if (told_later) frame->set_times(lane.times.Split());
+  WarnIfLate(handler, *frame);
   if (sent && frame->AnyOk()) {
     // A transaction must not be committed before its sends are accepted, nor be shared with the worker's next call.
     // Else nothing of the user's runs any more, and the worker need not wait for the broker's answer.
@@ -152,6 +154,11 @@ void Dispatcher::Impl::RunCall(const Handler& handler, absl::Span<Engine::Task* 
   }
   frame->FinishScope();
   frame->EndSpan();
+  if (told_later) {
+    ObserveOutcome(handler, *frame);
+  } else {
+    lane.times.Ended(frame->verdicts()[0].status, tasks[0]->record->timestamp);
+  }
   for (size_t i = 0; i < tasks.size(); ++i) {
     CallFrame::Verdict& verdict = frame->verdicts()[i];
     outcomes[i].status = std::move(verdict.status);
@@ -182,8 +189,8 @@ Engine::Outcome Dispatcher::Impl::RunAsync(const Handler& handler, Engine::Task*
   frame->LoadTrace();
   frame->set_finish([self = shared_from_this(), frame, task, began, &handler](absl::Status outcome) {
     frame->SetOutcome(0, std::move(outcome));
+    frame->set_times({began, self->Now() - began});
     self->WarnIfLate(handler, *frame);
-    self->Observe(handler, *frame, began);
     frame->join().WhenAll([self, frame, task](const absl::Status& sent) {
       frame->JoinSends(sent);
       self->CompleteLater(task, frame, /*keeps_lane=*/true);
@@ -192,9 +199,10 @@ Engine::Outcome Dispatcher::Impl::RunAsync(const Handler& handler, Engine::Task*
   frame->Invoke(handler.invoke);
   if (frame->deferred()) return {.deferred = true};
   frame->set_finish(nullptr);  // It holds the frame.
-  Observe(handler, *frame, began);
+  frame->set_times({began, Now() - began});
   frame->FinishScope();
   frame->EndSpan();
+  ObserveOutcome(handler, *frame);
   return {.status = frame->verdicts()[0].status, .rejected = frame->verdicts()[0].rejected};
 }
 
@@ -203,6 +211,7 @@ void Dispatcher::Impl::CompleteLater(Engine::Task* task, std::shared_ptr<CallFra
   Post([this, task, frame = std::move(frame), keeps_lane] {
     frame->FinishScope();  // Nothing where it has ended before.
     frame->EndSpan();
+    ObserveOutcome(handlers_[task->handler], *frame);
     const CallFrame::Verdict& verdict = frame->verdicts()[0];
     Orders orders;
     {
@@ -277,13 +286,20 @@ void Dispatcher::Impl::NoteDeadLetters(const std::vector<Settlement>& batch) {
   }
 }
 
-void Dispatcher::Impl::Observe(const Handler& handler, CallFrame& frame, absl::Time began) {
-  if (options_.observer == nullptr || frame.deferred() != handler.is_async) return;
-  const absl::Time now = Now();
+void Dispatcher::Impl::ObserveOutcome(const Handler& handler, CallFrame& frame) {
+  if (options_.observer == nullptr) return;
   const absl::Span<const Received> messages = frame.messages();
+  const auto [began, took] = frame.times();
+  std::vector<absl::Time> timestamps;
   for (size_t i = 0; i < messages.size(); ++i) {
-    options_.observer->OnHandled(handler.name, messages[i].topic(), frame.verdicts()[i].status, now - began,
-                                 began - messages[i].timestamp());
+    const absl::Status& status = frame.verdicts()[i].status;
+    timestamps.push_back(messages[i].timestamp());
+    if (i + 1 < messages.size() && frame.verdicts()[i + 1].status == status &&
+        messages[i + 1].topic() == messages[i].topic()) {
+      continue;
+    }
+    options_.observer->OnHandled(handler.name, messages[i].topic(), {status, took, began, timestamps});
+    timestamps.clear();
   }
 }
 

@@ -16,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "messaging/dispatch/call_frame.h"
+#include "messaging/dispatch/call_times.h"
 #include "messaging/dispatch/dispatcher.h"
 #include "messaging/dispatch/engine.h"
 #include "messaging/internal/repeated_line.h"
@@ -86,7 +87,10 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   };
   // What belongs to one worker.
   struct LaneContext {
+    explicit LaneContext(const DispatcherOptions& options) : times(options.observer, *options.clock) {}
+
     std::shared_ptr<Scope> scope;
+    CallTimes times;
     std::unique_ptr<CallFrame> spare;  // For the next call: a frame costs allocations.
     // Its calls, one after the other, while Engine::Unblock may take from them (under the lock) those that have not
     // begun.
@@ -125,7 +129,8 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   void NoteGate(const Engine::GateChange& change);
   std::string NoteRefusals(const std::vector<absl::Status>& why, size_t before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeWorkers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Observe(const Handler& handler, CallFrame& frame, absl::Time began);
+  void ObserveArrival(const std::vector<Delivery>& batch);
+  void ObserveOutcome(const Handler& handler, CallFrame& frame);
   void WarnIfLate(const Handler& handler, CallFrame& frame);
   absl::Status DrainUntil(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time Now() const { return options_.clock->Now(); }
@@ -160,7 +165,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   absl::Time refused_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   std::map<std::string, internal::RepeatedLine> dead_ ABSL_GUARDED_BY(log_mutex_);  // By handler.
   std::map<std::string, internal::RepeatedLine> late_ ABSL_GUARDED_BY(log_mutex_);
-  LaneContext inline_lane_;
+  LaneContext inline_lane_{options_};
   std::vector<std::unique_ptr<Sink>> sinks_;
   std::vector<std::shared_ptr<Subscription>> subscriptions_;  // Set before any worker runs.
 };

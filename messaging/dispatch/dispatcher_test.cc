@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
@@ -17,11 +18,36 @@
 #include "memory/memory_broker.h"
 #include "messaging/handler.h"
 #include "messaging/log.h"
+#include "messaging/observer.h"
+#include "messaging/provide.h"
 
 namespace messaging {
 namespace {
 
 constexpr absl::Duration kSoon = absl::Seconds(60);  // Only failing tests wait so long.
+
+// What the observer is told of attempts.
+class Outcomes : public Observer {
+ public:
+  void OnHandled(std::string_view, std::string_view, const Handled& attempts) override {
+    absl::MutexLock lock(&mutex_);
+    all_.insert(all_.end(), attempts.timestamps.size(), attempts.status);
+  }
+  std::vector<absl::Status> all() {
+    absl::MutexLock lock(&mutex_);
+    return all_;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<absl::Status> all_ ABSL_GUARDED_BY(mutex_);
+};
+
+// A transaction that cannot be committed.
+struct Doomed {
+  absl::Status Commit() { return absl::AbortedError("serialization"); }
+  void Rollback() {}
+};
 
 class DispatcherTest : public testing::Test {
  protected:
@@ -30,7 +56,7 @@ class DispatcherTest : public testing::Test {
     options.topics = {"t"};
     dispatcher_.emplace(broker_, producer_, providers_,
                         std::vector<Handler>{MakeHandler("Handler", std::move(function), std::move(options))},
-                        DispatcherOptions{.group = "g", .concurrency = 4});
+                        DispatcherOptions{.group = "g", .concurrency = 4, .observer = &outcomes_});
     ASSERT_EQ(dispatcher_->Start(), absl::OkStatus());
   }
   void Send(const std::string& key, const std::string& payload) { producer_.Send("t", payload, {.key = key}); }
@@ -54,6 +80,11 @@ class DispatcherTest : public testing::Test {
     return all;
   }
 
+  void AwaitSettled() {
+    while (dispatcher_->in_flight() > 0) absl::SleepFor(absl::Milliseconds(1));
+  }
+
+  Outcomes outcomes_;
   MemoryBroker broker_;
   Producer producer_{&broker_, {}, nullptr};
   Providers providers_;
@@ -176,6 +207,46 @@ TEST_F(DispatcherTest, ALogSinkMayAskTheDispatcher) {
   EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
   SetLogSink(nullptr);
   EXPECT_EQ(lines, 2) << "that it fails, and that it does not any more";
+}
+
+TEST_F(DispatcherTest, TheObserverIsToldOfAnAttemptAfterItsCommit) {
+  providers_.ProvidePerMessage<Doomed>([] { return std::make_unique<Doomed>(); });
+  Start(
+      [&](std::string_view, Doomed&) {
+        CountHandled();
+        return absl::OkStatus();
+      },
+      {.max_retries = 0});
+  Send("a", "x");
+  AwaitHandled(1);
+  AwaitSettled();
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  EXPECT_EQ(outcomes_.all(),
+            std::vector<absl::Status>{absl::AbortedError("committing messaging::Doomed: serialization")});
+}
+
+TEST_F(DispatcherTest, TheObserverIsToldOfEachAttemptOnce) {
+  Start([&](std::string_view, Completion done) {
+    CountHandled();
+    done(absl::OkStatus());
+  });
+  for (int i = 0; i < 300; ++i) Send(absl::StrCat(i), "x");
+  AwaitHandled(300);
+  AwaitSettled();
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  EXPECT_EQ(outcomes_.all(), std::vector<absl::Status>(300));
+}
+
+TEST_F(DispatcherTest, QuickCallsAreToldOfWhenNoMoreCome) {
+  Start([&](std::string_view) {
+    CountHandled();
+    return absl::OkStatus();
+  });
+  for (int i = 0; i < 5'000; ++i) Send(absl::StrCat(i), "x");
+  AwaitHandled(5'000);
+  AwaitSettled();
+  EXPECT_EQ(dispatcher_->Stop(), absl::OkStatus());
+  EXPECT_EQ(outcomes_.all(), std::vector<absl::Status>(5'000));
 }
 
 }  // namespace

@@ -52,9 +52,8 @@ class ObserverRelay final : public Observer {
   void OnReceived(std::string_view topic, size_t messages, size_t bytes) override {
     for (Observer* o : list()) o->OnReceived(topic, messages, bytes);
   }
-  void OnHandled(std::string_view handler, std::string_view topic, const absl::Status& status,
-                 absl::Duration handler_time, absl::Duration age) override {
-    for (Observer* o : list()) o->OnHandled(handler, topic, status, handler_time, age);
+  void OnHandled(std::string_view handler, std::string_view topic, const Handled& attempts) override {
+    for (Observer* o : list()) o->OnHandled(handler, topic, attempts);
   }
   void OnRetry(std::string_view handler, std::string_view topic, int attempts, absl::Duration delay) override {
     for (Observer* o : list()) o->OnRetry(handler, topic, attempts, delay);

@@ -1,6 +1,6 @@
-// engine_bench [MESSAGES [observed]]: messages a second from the memory broker through the engine to a trivial handler
-// and back: it reads the key and one byte, and each message is settled as in production. Two workers. "observed": with
-// metrics. Prints one line of JSON.
+// engine_bench [MESSAGES [ROUNDS]]: messages a second from the memory broker through the engine to a trivial handler
+// and back: it reads the key and one byte, and each message is settled as in production. Two workers. With ROUNDS: so
+// many times without and with metrics, in turn. Prints a line of JSON, or one a round.
 #include <sys/resource.h>
 
 #include <atomic>
@@ -19,6 +19,7 @@
 #include "messaging/producer.h"
 #include "metrics/prometheus.h"
 
+namespace messaging {
 namespace {
 
 double CpuSeconds() {
@@ -43,11 +44,19 @@ Counter& Mine() {
 
 int64_t Handled() { return counters[0].handled.load() + counters[1].handled.load(); }
 
-}  // namespace
+struct Figures {
+  double messages_per_second = 0;
+  double cpu_ns_per_message = 0;
+};
 
-int main(int argc, char** argv) {
-  using namespace messaging;
-  const int64_t messages = argc > 1 ? std::atoll(argv[1]) : 2'000'000;
+absl::Status Read(std::string_view message, const Received& received) {
+  Counter& mine = Mine();
+  mine.bytes += message[0] + static_cast<int64_t>(received.key()->size());
+  mine.handled.store(mine.handled.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+Figures Measure(int64_t messages, Observer* observer) {
   MemoryBroker broker({.max_bytes = size_t{8} << 30, .retain_bytes = 0});
   const std::string payload(64, 'x');
   for (int64_t i = 0; i < messages; ++i) {
@@ -55,30 +64,52 @@ int main(int argc, char** argv) {
         Message{.topic = "t", .payload = payload, .key = absl::StrCat("key", i % 1000), .id = "id"},
         absl::InfiniteFuture(), nullptr));
   }
-  auto handler = [](std::string_view message, const Received& received) {
-    Counter& mine = Mine();
-    mine.bytes += message[0] + static_cast<int64_t>(received.key()->size());
-    mine.handled.store(mine.handled.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    return absl::OkStatus();
-  };
-  metrics::PrometheusObserver observer;
-  const bool observed = argc > 2 && std::string_view(argv[2]) == "observed";
   Producer producer(&broker, {}, nullptr);
   Providers providers;
-  Dispatcher dispatcher(
-      broker, producer, providers, {MakeHandler("h", handler, {.topics = {"t"}})},
-      {.group = "g", .concurrency = 2, .max_messages = 4'000, .observer = observed ? &observer : nullptr});
+  Dispatcher dispatcher(broker, producer, providers, {MakeHandler("h", Read, {.topics = {"t"}})},
+                        {.group = "g", .concurrency = 2, .max_messages = 4'000, .observer = observer});
+  const int64_t all = Handled() + messages;
   const double cpu = CpuSeconds();
   const absl::Time began = absl::Now();
   if (absl::Status started = dispatcher.Start(); !started.ok()) {
     std::fprintf(stderr, "%s\n", started.ToString().c_str());
-    return 1;
+    std::exit(1);
   }
-  while (Handled() < messages) absl::SleepFor(absl::Microseconds(500));
+  while (Handled() < all) absl::SleepFor(absl::Microseconds(500));
   const double seconds = absl::ToDoubleSeconds(absl::Now() - began);
   const double used = CpuSeconds() - cpu;
-  if (absl::Status stopped = dispatcher.Stop(); !stopped.ok()) return 1;
-  std::printf("{\"messages_per_second\": %.0f, \"cpu_ns_per_message\": %.0f, \"check\": %lld}\n",
-              static_cast<double>(messages) / seconds, used * 1e9 / static_cast<double>(messages),
-              static_cast<long long>(counters[0].bytes + counters[1].bytes));
+  if (absl::Status stopped = dispatcher.Stop(); !stopped.ok()) std::exit(1);
+  return {static_cast<double>(messages) / seconds, used * 1e9 / static_cast<double>(messages)};
+}
+
+void Print(const Figures& figures) {
+  std::printf("{\"messages_per_second\": %.0f, \"cpu_ns_per_message\": %.1f}", figures.messages_per_second,
+              figures.cpu_ns_per_message);
+}
+
+}  // namespace
+}  // namespace messaging
+
+int main(int argc, char** argv) {
+  using namespace messaging;
+  const int64_t messages = argc > 1 ? std::atoll(argv[1]) : 2'000'000;
+  const int rounds = argc > 2 ? std::atoi(argv[2]) : 0;
+  if (rounds == 0) {
+    Print(Measure(messages, nullptr));
+    std::printf("\n");
+    return 0;
+  }
+  metrics::PrometheusObserver observer;
+  for (int round = 0; round <= rounds; ++round) {
+    Figures off, on;
+    if (round % 2 == 0) off = Measure(messages, nullptr);
+    on = Measure(messages, &observer);
+    if (round % 2 != 0) off = Measure(messages, nullptr);
+    if (round == 0) continue;  // To warm up.
+    std::printf("[");
+    Print(off);
+    std::printf(", ");
+    Print(on);
+    std::printf("]\n");
+  }
 }
