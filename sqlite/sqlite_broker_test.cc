@@ -305,10 +305,11 @@ TEST_F(SqliteBrokerTest, AnotherProcessIsWokenBySends) {
   }
   auto consumer = Open();
   auto member = Join(*consumer);
-  // An idle machine needs a few milliseconds, one with much else to do far more; without a wake-up the safety poll
-  // would make it half a second.
+  // An idle machine needs a few milliseconds, one with much else to do far more, at times: it has several tries.
+  // Without a wake-up the safety poll makes each median a quarter of a second, whatever the least is.
+  constexpr absl::Duration kPromised = absl::Milliseconds(50);
   absl::Duration best = absl::InfiniteDuration();
-  for (int round = 0; round < 5 && best >= absl::Milliseconds(200); ++round) {
+  for (int round = 0; round < 20 && best >= kPromised; ++round) {
     std::vector<absl::Duration> latencies;
     for (int i = 0; i < 20; ++i) {
       ASSERT_EQ(write(go[1], "g", 1), 1);
@@ -320,7 +321,7 @@ TEST_F(SqliteBrokerTest, AnotherProcessIsWokenBySends) {
     std::sort(latencies.begin(), latencies.end());
     best = std::min(best, latencies[10]);
   }
-  EXPECT_LT(best, absl::Milliseconds(200)) << "the best median";
+  EXPECT_LT(best, kPromised) << "the best median";
   close(go[1]);
   int status;
   waitpid(child, &status, 0);
