@@ -18,7 +18,8 @@ namespace messaging::cli {
 namespace {
 
 // Flags of every command that a file has no section for: they say where the broker is, or are questions of their own.
-constexpr std::string_view kNotInFile[] = {"broker", "url", "group", "config", "help", "version", "exec", "json"};
+constexpr std::string_view kNotInFile[] = {"broker", "url",     "group", "config", "native",
+                                           "help",   "version", "exec",  "json"};
 
 std::vector<CLI::App*> Commands(const CLI::App& app) {
   return const_cast<CLI::App&>(app).get_subcommands([](const CLI::App*) { return true; });

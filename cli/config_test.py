@@ -70,6 +70,28 @@ class Config(CoreTest):
         os.chmod(self.file, 0o600)
         self.assertEqual(self.run_core("config", "show", "--config", self.file).stderr, "")
 
+    def test_native_settings_by_flag_come_before_the_files(self):
+        self.write('[native]\nretention = "24h"\nsasl.password = "canary"\n', 0o600)
+        done = self.run_core("config", "show", "--url", self.url, "--config", self.file, "--native", "retention=48h", "--native", "linger.ms=5",
+                             "--native", "ssl.key.password=canary", "--native", "filter=a=b")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("native.ssl.key.password", done.stdout)
+        self.assertNotIn("canary", done.stdout + done.stderr)
+        settings = self.show("--url", self.url, "--config", self.file, "--native", "retention=48h", "--native", "linger.ms=5", "--native", "filter=a=b")
+        self.assertEqual(settings["native.retention"], ("48h", "flag"))
+        self.assertEqual(settings["native.linger.ms"], ("5", "flag"))
+        self.assertEqual(settings["native.filter"], ("a=b", "flag"))
+        self.assertEqual(settings["native.sasl.password"], ("***", f"file {self.file}"))
+
+    def test_native_settings_by_flag_are_used(self):
+        done = self.run_core("send", "t", "1", "--url", self.url, "--native", "no_such_setting=1")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("no_such_setting", done.stderr)
+        done = self.run_core("send", "t", "1", "--url", self.url, "--native", "canary")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--native: one is not KEY=VALUE", done.stderr)
+        self.assertNotIn("canary", done.stderr)
+
     def test_the_file_is_used(self):
         self.write(f'url = "{self.url}"\n[consumer]\nmax-messages = 2\ntopic = ["a", "b"]\n[deadletters.replay]\nrate = 7\n')
         self.environment["MESSAGING_CONFIG"] = self.file

@@ -34,6 +34,21 @@ void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags) {
       .add_option("--url", flags.url, "Where it is, as sqlite:///path/file.db; else MESSAGING_URL or the broker's own")
       ->type_name("URL");
   command.add_option("--config", flags.config, "Settings from this file; else MESSAGING_CONFIG")->type_name("FILE");
+  const auto parse = [&flags](const std::vector<std::string>& settings) {
+    for (const std::string& setting : settings) {
+      const size_t equals = setting.find('=');
+      if (equals == 0 || equals == setting.npos) {  // It may be a secret: it is not shown.
+        throw CLI::ValidationError("--native", "one is not KEY=VALUE, as linger.ms=5");
+      }
+      flags.native[setting.substr(0, equals)] = setting.substr(equals + 1);
+    }
+  };
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--native", parse,
+          "A setting by the broker's own name, as linger.ms=5; others see a command line: no secrets")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
 }
 
 void AddDuration(CLI::App& command, const std::string& name, absl::Duration& value, const std::string& what) {
@@ -54,7 +69,8 @@ ClientOptions Resolve(const ConnectionFlags& flags, const std::string& group, co
   options.broker = flags.broker;
   options.url = flags.url;
   options.group = group;
-  options.native = config.native;
+  options.native = flags.native;
+  options.native.insert(config.native.begin(), config.native.end());  // Those that the flags leave out.
   if (options.broker.empty() && options.url.empty() && !EnvironmentNamesBroker()) {
     options.broker = config.broker;
     options.url = config.url;
@@ -69,7 +85,7 @@ absl::StatusOr<Client*> OpenClient(const ConnectionFlags& flags, const std::stri
     const absl::Status configured = Configure(std::move(options));
     if (absl::IsFailedPrecondition(configured)) {
       return absl::FailedPreconditionError(
-          "this program sets its broker itself: --broker, --url, --group and --config do not apply");
+          "this program sets its broker itself: --broker, --url, --group, --native and --config do not apply");
     }
     if (!configured.ok()) return configured;
   }

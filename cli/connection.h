@@ -2,6 +2,7 @@
 #ifndef CLI_CONNECTION_H_
 #define CLI_CONNECTION_H_
 
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -21,9 +22,10 @@ struct ConnectionFlags {
   std::string broker;
   std::string url;
   std::string config;  // The file that RunProgram reads before the command.
+  std::map<std::string, std::string> native;
 };
 
-// Adds --broker, --url and --config.
+// Adds --broker, --url, --config and --native.
 void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags);
 // Adds a flag for a duration as "30s" or "1m30s"; `what` is its help. Negative ones are refused.
 void AddDuration(CLI::App& command, const std::string& name, absl::Duration& value, const std::string& what);
