@@ -41,6 +41,8 @@ const std::map<std::string, std::string>& Defaults(rd_kafka_type_t type) {
   static const auto* const consumer = new std::map<std::string, std::string>([] {
     std::map<std::string, std::string> all = *both;
     all["partition.assignment.strategy"] = "cooperative-sticky";
+    // So long it takes to notice that a topic was made anew, or has more partitions.
+    all["topic.metadata.refresh.interval.ms"] = "5000";
     // A member that was killed keeps its partitions, and who takes its place, waiting for so long: less than
     // start_timeout.
     all["session.timeout.ms"] = "10000";

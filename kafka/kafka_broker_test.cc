@@ -93,6 +93,18 @@ std::vector<std::string> Everything(const std::string& topic) {
   return all;
 }
 
+// As an administrator does it.
+void DeleteTopic(const std::string& topic) {
+  const auto handle = kafka::MakeHandle(RD_KAFKA_PRODUCER, *Options(), {}, 0);
+  rd_kafka_DeleteTopic_t* gone = rd_kafka_DeleteTopic_new(topic.c_str());
+  const auto deleted = kafka::AskAdmin(handle->get(), *Options(), RD_KAFKA_ADMIN_OP_DELETETOPICS, kLimit,
+                                       [&](rd_kafka_AdminOptions_t* request, rd_kafka_queue_t* answers) {
+                                         rd_kafka_DeleteTopics(handle->get(), &gone, 1, request, answers);
+                                       });
+  rd_kafka_DeleteTopic_destroy(gone);
+  EXPECT_TRUE(deleted.ok()) << deleted.status();
+}
+
 TEST(KafkaProducerTest, WhatIsAcceptedIsInItsNewTopic) {
   kafka::Producer producer(Options(), *kafka::Producer::MakeProducerHandle(*Options()));
   for (int i = 0; i < 60; ++i) {
@@ -271,6 +283,37 @@ TEST(KafkaConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
   EXPECT_TRUE(joined.sink.WaitForDeliveries(60, kLimit)) << joined.sink.payloads().size();
 }
 
+// Though the new one already holds more than was read of the old one: no offset of that says anything of it.
+TEST(KafkaConsumerTest, ATopicThatIsMadeAnewIsReadFromItsBeginning) {
+  const auto broker = Connect({}, {{"anew", {.partitions = 1}}});
+  Joined joined(*broker, "anew");
+  ASSERT_TRUE(joined.started.ok()) << joined.started;
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Send(*broker, "anew", absl::StrCat("old", i)), absl::OkStatus());
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(5, kLimit));
+  std::vector<Settlement> acks;
+  for (Delivery& delivery : joined.sink.TakeAll()) acks.push_back(std::move(delivery).Ack());
+  joined.subscription->Settle(std::move(acks));
+  ASSERT_TRUE(joined.sink.WaitForAnswers(5, kLimit));
+  DeleteTopic("anew");
+  const auto sender = Connect({}, {{"anew", {.partitions = 1}}});
+  std::set<std::string> left;
+  for (int i = 0; i < 20; ++i) {
+    left.insert(absl::StrCat("new", i));
+    EXPECT_EQ(Send(*sender, "anew", absl::StrCat("new", i)), absl::OkStatus());
+  }
+  const absl::Time end = absl::Now() + kLimit;
+  while (!left.empty() && absl::Now() < end) {
+    if (!joined.sink.WaitForDeliveries(1, absl::Seconds(1))) continue;
+    std::vector<Settlement> more;
+    for (Delivery& delivery : joined.sink.TakeAll()) {
+      left.erase(std::string(delivery.record()->payload));
+      more.push_back(std::move(delivery).Ack());
+    }
+    joined.subscription->Settle(std::move(more));
+  }
+  EXPECT_THAT(left, ::testing::IsEmpty());
+}
+
 // Other handlers may be reading it.
 TEST(KafkaConsumerTest, ABeginThatComesTooLateLeavesTheRecord) {
   const auto broker = Connect({{"create_topics", "true"}});
@@ -313,16 +356,7 @@ TEST(KafkaTopicsTest, ARemovedTopicTakesItsGroupsPlacesAlong) {
 TEST(KafkaProducerTest, ATopicThatIsGoneIsMadeAnew) {
   const auto broker = Connect({{"create_topics", "true"}, {"topic.metadata.refresh.interval.ms", "500"}});
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Send(*broker, "again", "old"), absl::OkStatus());
-  {
-    const auto handle = kafka::MakeHandle(RD_KAFKA_PRODUCER, *Options(), {}, 0);
-    rd_kafka_DeleteTopic_t* gone = rd_kafka_DeleteTopic_new("again");
-    const auto deleted = kafka::AskAdmin(handle->get(), *Options(), RD_KAFKA_ADMIN_OP_DELETETOPICS, kLimit,
-                                         [&](rd_kafka_AdminOptions_t* request, rd_kafka_queue_t* answers) {
-                                           rd_kafka_DeleteTopics(handle->get(), &gone, 1, request, answers);
-                                         });
-    rd_kafka_DeleteTopic_destroy(gone);
-    ASSERT_TRUE(deleted.ok()) << deleted.status();
-  }
+  DeleteTopic("again");
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Send(*broker, "again", "new"), absl::OkStatus());
   EXPECT_EQ(Everything("again"), std::vector<std::string>(3, "new"));
 }

@@ -22,6 +22,8 @@ def _librdkafka():
         patches = [
             Label("//third_party:librdkafka_config.patch"),
             Label("//third_party:librdkafka_commits.patch"),
+            Label("//third_party:librdkafka_metadata.patch"),
+            Label("//third_party:librdkafka_recreated.patch"),
         ],
         sha256 = "5bd1c46f63265f31c6bfcedcde78703f77d28238eadf23821c2b43fc30be3e25",
         strip_prefix = "librdkafka-2.8.0",
