@@ -98,8 +98,9 @@ absl::Status Take(const CLI::ConfigItem& item, const CLI::App& root, Config& con
 
 bool HoldsPassword(const Config& config) {
   const absl::StatusOr<Url> url = Url::Parse(config.url);
-  return (url.ok() && url->password) || std::any_of(config.native.begin(), config.native.end(),
-                                                    [](const auto& setting) { return IsSecretName(setting.first); });
+  return (url.ok() && absl::StrContains(url->Redacted(), "***")) ||
+         std::any_of(config.native.begin(), config.native.end(),
+                     [](const auto& setting) { return Redact(setting.first, setting.second) != setting.second; });
 }
 
 }  // namespace

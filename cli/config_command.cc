@@ -85,7 +85,7 @@ absl::StatusOr<std::vector<Setting>> Connection(const ConfigFlags& flags, const 
                       Source(flags.connection.url, by_flag ? "" : options.url, url, context)});
   settings.push_back({"group", resolved->group, Source(flags.group, options.group, {"MESSAGING_GROUP"}, context)});
   for (const auto& [name, value] : options.native) {
-    settings.push_back({absl::StrCat("native.", name), IsSecretName(name) ? "***" : value,
+    settings.push_back({absl::StrCat("native.", name), Redact(name, value),
                         flags.connection.native.contains(name) ? "flag" : File(context)});
   }
   return settings;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "messaging/broker/url.h"
 #include "messaging/log.h"
 
 namespace messaging::kafka {
@@ -66,11 +67,6 @@ void OnLog(const rd_kafka_t*, int level, const char* facility, const char* text)
   Log(severity, absl::StrCat("kafka: ", facility, ": ", text));
 }
 
-bool IsSecret(std::string_view name) {
-  return absl::StrContains(name, "password") || absl::StrContains(name, "secret") ||
-         absl::StrContains(name, "key.pem") || absl::StrContains(name, "sasl.jaas") || absl::StrContains(name, "token");
-}
-
 struct Configuration {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   absl::Status status;
@@ -83,7 +79,7 @@ struct Configuration {
       return;
     }
     status = absl::InvalidArgumentError(
-        absl::StrCat("kafka: ", name, ": ", IsSecret(name) ? "librdkafka does not take its value" : why));
+        absl::StrCat("kafka: ", name, ": ", IsSecretName(name) ? "librdkafka does not take its value" : why));
   }
 };
 

@@ -139,7 +139,18 @@ std::string HostText(const Url::Host& host) {
 
 bool IsSecretName(std::string_view name) {
   const std::string lower = absl::AsciiStrToLower(name);
-  return absl::StrContains(lower, "pass") || absl::StrContains(lower, "secret") || absl::StrContains(lower, "token");
+  for (const char* part : {"pass", "secret", "token", "jaas", "key.pem"}) {
+    if (absl::StrContains(lower, part)) return true;
+  }
+  return false;
+}
+
+std::string Redact(std::string_view name, std::string_view value) {
+  if (IsSecretName(name)) return "***";
+  if (!absl::StrContains(value, "://")) return std::string(value);
+  const absl::StatusOr<Url> url = Url::Parse(value);
+  if (url.ok()) return url->Redacted();
+  return absl::StrContains(value, '@') ? "***" : std::string(value);
 }
 
 absl::StatusOr<Url> Url::Parse(std::string_view text) {
@@ -196,7 +207,7 @@ std::string Url::Redacted() const {
   for (size_t i = 0; i < query.size(); ++i) {
     const auto& [name, value] = query[i];
     absl::StrAppend(&text, i == 0 ? "?" : "&", Encode(name, ""), "=",
-                    IsSecretName(name) ? "***" : Encode(value, "/:,"));
+                    IsSecretName(name) ? "***" : Encode(Redact(name, value), "/:,*"));
   }
   return text;
 }

@@ -37,13 +37,15 @@ struct Url {
   // The value of the last parameter of that name.
   std::optional<std::string_view> Query(std::string_view name) const;
   std::string FilePath() const;
-  // For logs and errors: as a URL, with *** for the password and for query values whose name holds pass, secret or
-  // token.
+  // For logs and errors: as a URL, with *** for the password, and query values as Redact shows them.
   std::string Redacted() const;
 };
 
-// Whether what has such a name is not to be shown: it holds pass, secret or token.
+// Whether what has such a name is not to be shown: it holds pass, secret, token, jaas or key.pem.
 bool IsSecretName(std::string_view name);
+
+// A setting's value for logs and errors: *** where its name or its form is that of a secret; a URL without its password.
+std::string Redact(std::string_view name, std::string_view value);
 
 }  // namespace messaging
 

@@ -51,6 +51,10 @@ TEST(UrlTest, GoodOnes) {
        "kafka|-|-|h#0||sasl.password=x a=1 a=2 flag= "
        "access_token=t",
        "kafka://h?sasl.password=***&a=1&a=2&flag=&access_token=***"},
+      {"amqp://h?management_url=http://u:s3cret%40h:15672", "amqp|-|-|h#0||management_url=http://u:s3cret@h:15672",
+       "amqp://h?management_url=http://u:***%40h:15672"},
+      {"amqp://h?management_url=http://u:s3%23cret%40h", "amqp|-|-|h#0||management_url=http://u:s3#cret@h",
+       "amqp://h?management_url=***"},
   };
   for (const Good& good : cases) {
     const absl::StatusOr<Url> url = Url::Parse(good.text);

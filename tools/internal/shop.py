@@ -55,6 +55,17 @@ class Shop:
             self.running[service] = subprocess.Popen([self.programs[service], "consumer", "--concurrency=2"], stdout=log, stderr=log,
                                                      env=self.environment(service), cwd=self.folder, stdin=subprocess.DEVNULL)
 
+    def await_start(self, service):
+        """A broker such as RabbitMQ keeps what is sent only for groups that have been there."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with open(self.path(service + ".log"), encoding="utf-8", errors="replace") as log:
+                if "consuming; " in log.read():
+                    return
+            if self.running[service].poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{service} did not start; see {service}.log")
+            time.sleep(0.05)
+
     def kill(self, service):
         self.running[service].kill()
         self.running[service].wait()
@@ -112,6 +123,8 @@ class Shop:
             for service, process in self.running.items():
                 if process.poll() is not None:
                     raise SystemExit(f"{service} ended with exit code {process.returncode}; see {service}.log")
+            if self.sender.poll():
+                raise SystemExit("the orders could not be sent; see sender.log")
             for service in [s for s, at in kills.items() if ended >= at]:
                 del kills[service]
                 self.killed[service] = ended
@@ -163,6 +176,8 @@ def balance(shop):
 def run(shop):
     for service in SERVICES:
         shop.start(service)
+    for service in SERVICES:
+        shop.await_start(service)
     shop.place()
     say(f"Sending {shop.orders} orders to four services:")
     started = time.monotonic()
