@@ -25,21 +25,11 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-servers::PostgresServer& Server() {
-  static auto* const server = [] {
-    auto* started = new servers::PostgresServer;
-    const absl::Status status = started->Start();
-    EXPECT_TRUE(status.ok()) << status;
-    return started;
-  }();
-  return *server;
-}
-
 class InboxTest : public ::testing::TestWithParam<sql::Dialect> {
  protected:
   InboxTest() {
     url_ = GetParam() == sql::Dialect::kPostgres
-               ? Server().url()
+               ? servers::SharedPostgresServer().url()
                : absl::StrCat("sqlite://", ::testing::TempDir(), "/inbox-", getpid(), "-", ++files, ".db");
     db_ = *sql::Open(url_);
     EXPECT_TRUE(db_->Script("DROP TABLE IF EXISTS messaging_inbox; DROP TABLE IF EXISTS effects;"

@@ -40,10 +40,7 @@ class ExactlyOnceTest : public ::testing::TestWithParam<std::tuple<sql::Dialect,
   void SetUp() override {
     const std::string base = absl::StrCat(::testing::TempDir(), "/", getpid(), "-", ++scenarios);
     if (std::get<0>(GetParam()) == sql::Dialect::kPostgres) {
-      static auto* const server = new servers::PostgresServer;
-      static const absl::Status started = server->Start();
-      ASSERT_TRUE(started.ok()) << started;
-      database_ = server->url();
+      database_ = servers::SharedPostgresServer().url();
     } else {
       database_ = absl::StrCat("sqlite://", base, "-shop.db");
     }

@@ -31,21 +31,11 @@ using ::testing::SizeIs;
 
 constexpr absl::Duration kLimit = absl::Seconds(60);
 
-servers::PostgresServer& Server() {
-  static auto* const server = [] {
-    auto* started = new servers::PostgresServer;
-    const absl::Status status = started->Start();
-    EXPECT_TRUE(status.ok()) << status;
-    return started;
-  }();
-  return *server;
-}
-
 class OutboxTest : public ::testing::TestWithParam<sql::Dialect> {
  protected:
   OutboxTest() {
     url_ = GetParam() == sql::Dialect::kPostgres
-               ? Server().url()
+               ? servers::SharedPostgresServer().url()
                : absl::StrCat("sqlite://", ::testing::TempDir(), "/outbox-", getpid(), "-", ++files, ".db");
     db_ = *sql::Open(url_);
     EXPECT_TRUE(db_->Script("DROP TABLE IF EXISTS messaging_outbox").ok());
@@ -211,8 +201,8 @@ TEST_P(OutboxTest, MistakesAreToldWhereTheyAreMade) {
 
 // A number is given before the commit: without the lock the later commit would be sent first.
 TEST(PostgresOutboxTest, TransactionsOfOneKeyCommitInTheOrderOfTheirNumbers) {
-  auto db = *sql::Open(Server().url());
-  auto other = *sql::Open(Server().url());
+  auto db = *sql::Open(servers::SharedPostgresServer().url());
+  auto other = *sql::Open(servers::SharedPostgresServer().url());
   ASSERT_TRUE(CreateTable(*db).ok());
   auto first = *sql::Begin(*db);
   ASSERT_TRUE(Outbox(*first).Send("topic", "first", {.key = "key"}).ok());
@@ -223,13 +213,13 @@ TEST(PostgresOutboxTest, TransactionsOfOneKeyCommitInTheOrderOfTheirNumbers) {
 }
 
 TEST(PostgresOutboxTest, ARestartedServerIsComeBackTo) {
-  auto db = *sql::Open(Server().url());
+  auto db = *sql::Open(servers::SharedPostgresServer().url());
   ASSERT_TRUE(db->Script("DROP TABLE IF EXISTS messaging_outbox").ok());
   auto client = *Client::Create({.broker = "memory", .url = "memory://restart"});
-  auto relay = *Relay::Start({.database = Server().url()}, client->producer());
+  auto relay = *Relay::Start({.database = servers::SharedPostgresServer().url()}, client->producer());
   const absl::Time limit = absl::Now() + kLimit;
   while (!relay->elected() && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(2));
-  const absl::Status restarted = Server().Restart();
+  const absl::Status restarted = servers::SharedPostgresServer().Restart();
   ASSERT_TRUE(restarted.ok()) << restarted;
   auto transaction = *sql::Begin(*db);
   ASSERT_TRUE(Outbox(*transaction).Send("topic", "text").ok());

@@ -22,21 +22,11 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-servers::PostgresServer& Server() {
-  static auto* const server = [] {
-    auto* started = new servers::PostgresServer;
-    const absl::Status status = started->Start();
-    EXPECT_TRUE(status.ok()) << status;
-    return started;
-  }();
-  return *server;
-}
-
 class SqlTest : public ::testing::TestWithParam<Dialect> {
  protected:
   SqlTest() {
     if (GetParam() == Dialect::kPostgres) {
-      url_ = Server().url();
+      url_ = servers::SharedPostgresServer().url();
     } else {
       url_ = absl::StrCat("sqlite://", ::testing::TempDir(), "/", getpid(), "-",
                           ::testing::UnitTest::GetInstance()->random_seed(), "-", ++files, ".db");
@@ -163,11 +153,11 @@ TEST_P(SqlTest, StopEndsAWait) {
 }
 
 TEST(PostgresTest, ALostServerFailsTheTransactionAndIsComeBackTo) {
-  auto db = *Open(Server().url());
+  auto db = *Open(servers::SharedPostgresServer().url());
   ASSERT_TRUE(db->Script("DROP TABLE IF EXISTS kept; CREATE TABLE kept(id BIGINT)").ok());
   auto transaction = *Begin(*db);
   ASSERT_TRUE(transaction->Execute("INSERT INTO kept VALUES($1)", {1}).ok());
-  const absl::Status restarted = Server().Restart();
+  const absl::Status restarted = servers::SharedPostgresServer().Restart();
   ASSERT_TRUE(restarted.ok()) << restarted;
   // Never on a new connection by itself: that would commit the second row without the first.
   EXPECT_EQ(transaction->Execute("INSERT INTO kept VALUES($1)", {2}).status().code(), absl::StatusCode::kUnavailable);
@@ -187,7 +177,7 @@ TEST(PostgresTest, WhatIsNoUrlIsSaidAtOnce) {
 }
 
 TEST(PostgresTest, TextWithANulIsRefused) {
-  auto db = *Open(Server().url());
+  auto db = *Open(servers::SharedPostgresServer().url());
   EXPECT_EQ(db->Execute("SELECT $1::text", {std::string("a\0b", 3)}).status().code(),
             absl::StatusCode::kInvalidArgument);
 }

@@ -173,7 +173,7 @@ def check_visibility(tree):
     wrong = [f"{t.package}/BUILD: public by default; each target says who may use it" for t in tree.targets
              if t.kind == "package" and t.public]
     for t in tree.targets:
-        if t.kind == "cc_library" and t.arguments.get("alwayslink") and t.package.split("/")[0] not in (*BROKERS, "sql"):
+        if t.kind == "cc_library" and t.arguments.get("alwayslink") and not t.arguments.get("testonly") and t.package.split("/")[0] not in (*BROKERS, "sql"):
             wrong.append(f"//{t.package}:{t.name}: alwayslink; only message_handlers and a broker's registration have it")
     return wrong
 

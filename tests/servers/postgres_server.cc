@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -59,5 +61,17 @@ absl::Status PostgresServer::Restart() {
 }
 
 std::string PostgresServer::url() const { return absl::StrCat("postgres://postgres@127.0.0.1:", port_, "/postgres"); }
+
+PostgresServer& SharedPostgresServer() {
+  static auto* const server = [] {
+    auto* started = new PostgresServer;
+    if (const absl::Status status = started->Start(); !status.ok()) {
+      fprintf(stderr, "PostgreSQL: %s\n", status.ToString().c_str());
+      exit(1);
+    }
+    return started;
+  }();
+  return *server;
+}
 
 }  // namespace messaging::servers

@@ -26,6 +26,9 @@ class PostgresServer {
   const int port_;
 };
 
+// One for all tests of the process, started when it is first asked for; a test program without it ends.
+PostgresServer& SharedPostgresServer();
+
 }  // namespace messaging::servers
 
 #endif  // TESTS_SERVERS_POSTGRES_SERVER_H_
