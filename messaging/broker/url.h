@@ -44,7 +44,8 @@ struct Url {
 // Whether what has such a name is not to be shown: it holds pass, secret, token, jaas or key.pem.
 bool IsSecretName(std::string_view name);
 
-// A setting's value for logs and errors: *** where its name or its form is that of a secret; a URL without its password.
+// A setting's value for logs and errors: *** where its name or its form is that of a secret; a URL without its
+// password.
 std::string Redact(std::string_view name, std::string_view value);
 
 }  // namespace messaging

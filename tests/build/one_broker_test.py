@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""one_broker_test.py BINARY BROKER: a binary linked with BROKER alone holds that broker's client and no other's.
+"""one_broker_test.py BINARY BROKER SIZES: a binary linked with BROKER alone holds that broker's client and no other's, and needs the
+shared libraries that SIZES, docs/sizes.md, names.
 
 Prints the stripped size and how long the program takes to start; with --config=opt those of a program that ships.
 """
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -16,7 +18,15 @@ CLIENTS = {"kafka": "rd_kafka_", "rabbitmq": "amqp_", "redis": "redisReader", "s
 DRIVERS = {"kafka": "MakeKafkaBroker", "rabbitmq": "MakeRabbitmqBroker", "redis": "MakeRedisBroker", "sqlite": "MakeSqliteBroker"}
 
 
-def main(binary, broker):
+ALWAYS = {"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}  # Of every C++ program.
+
+
+def libraries(binary):
+    needed = subprocess.run(["readelf", "-d", binary], check=True, capture_output=True, text=True).stdout
+    return sorted(set(re.findall(r"\(NEEDED\).*\[(.*)\]", needed)) - ALWAYS)
+
+
+def main(binary, broker, sizes):
     names = subprocess.run(["nm", binary], check=True, capture_output=True, text=True).stdout
     symbols = [line.rsplit(" ", 1)[-1] for line in names.splitlines()]
     wrong = []
@@ -28,6 +38,12 @@ def main(binary, broker):
             wrong.append(f"{binary} has no {broker} in it: this test would notice nothing")
         if other != broker and (client or driver):
             wrong.append(f"{binary} is linked with {broker} and holds {other}")
+
+    with open(sizes, encoding="utf-8") as page:
+        told = re.search(rf"\| `{broker}` \|.*\| (.*) \|", page.read())
+    needs = ", ".join(libraries(binary)) or "none"
+    if not told or told[1] != needs:
+        wrong.append(f"{broker} needs these libraries: {needs}; {sizes} says {told and told[1]}")
 
     with tempfile.TemporaryDirectory() as folder:
         stripped = os.path.join(folder, "stripped")

@@ -244,7 +244,9 @@ class Member final : public Subscription {
   std::vector<Delivery> Fetch(Room room) {
     std::vector<Delivery> batch;
     const absl::Time now = absl::Now();
-    for (Shelf* shelf : shelves_) {
+    for (size_t i = 0; i < shelves_.size(); ++i) {
+      Shelf* const shelf = shelves_[i];
+      if (!room.Reads(options_.topics[i].topic)) continue;
       std::set<std::string> passed_over;  // Keys of which something earlier stays on the shelf.
       for (auto at = shelf->waiting.begin(); at != shelf->waiting.end() && batch.size() < room.messages;) {
         Item& item = *at->second;
@@ -310,6 +312,9 @@ class ShelfBroker final : public Broker {
   std::string_view name() const override { return "shelf"; }
   const Capabilities& capabilities() const override { return capabilities_; }
   void Publish(OutgoingPtr outgoing) override {
+    if (outgoing->message().payload.size() > capabilities_.max_message_bytes) {
+      return outgoing->Complete(absl::InvalidArgumentError("a shelf takes messages of 64 MiB"));
+    }
     Receipt receipt{.id = outgoing->message().id};
     {
       absl::MutexLock lock(&store_.mutex);
@@ -332,8 +337,11 @@ class ShelfBroker final : public Broker {
 
  private:
   Store& store_;
-  const Capabilities capabilities_{
-      .several_processes = false, .durable = false, .admin = false, .keeps_messages = false};
+  const Capabilities capabilities_{.several_processes = false,
+                                   .durable = false,
+                                   .admin = false,
+                                   .keeps_messages = false,
+                                   .max_message_bytes = 64 << 20};
 };
 
 }  // namespace
