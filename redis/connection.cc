@@ -4,7 +4,6 @@
 #include <hiredis/hiredis_ssl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <charconv>
@@ -21,20 +20,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "messaging/broker/io/no_sigpipe.h"
+#include "messaging/broker/io/tls.h"
 
 namespace messaging::redis {
 namespace {
 
 // hiredis moves what is left of its own buffer after each write: it gets no more than the kernel may take.
 constexpr size_t kChunk = 64 << 10;
-
-// What OpenSSL says last, and what it was about.
-absl::Status TlsError(const std::string& what) {
-  char text[256] = "unknown error";
-  if (const unsigned long error = ERR_get_error(); error != 0) ERR_error_string_n(error, text, sizeof(text));
-  ERR_clear_error();
-  return absl::InvalidArgumentError(absl::StrCat("redis: TLS: ", what, ": ", text));
-}
 
 redisContext* Connect(const RedisOptions& options) {
   const timeval limit = absl::ToTimeval(options.connect_timeout);
@@ -108,28 +100,6 @@ void CommandBuffer::Command(std::initializer_list<std::string_view> arguments) {
   for (const std::string_view argument : arguments) Arg(argument);
 }
 
-absl::StatusOr<std::shared_ptr<ssl_ctx_st>> Connection::MakeTls(const RedisOptions& options) {
-  if (!options.tls) return nullptr;
-  // hiredis' own contexts do not compare a certificate's name with the host's.
-  std::shared_ptr<SSL_CTX> tls(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
-  if (tls == nullptr) return TlsError("no context");
-  SSL_CTX_set_min_proto_version(tls.get(), TLS1_2_VERSION);
-  SSL_CTX_set_verify(tls.get(), options.tls_verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
-  if (options.tls_ca.empty()) {
-    if (SSL_CTX_set_default_verify_paths(tls.get()) != 1) return TlsError("the system's authorities");
-  } else if (SSL_CTX_load_verify_locations(tls.get(), options.tls_ca.c_str(), nullptr) != 1) {
-    return TlsError(options.tls_ca);
-  }
-  if (options.tls_certificate.empty()) return tls;
-  if (SSL_CTX_use_certificate_chain_file(tls.get(), options.tls_certificate.c_str()) != 1) {
-    return TlsError(options.tls_certificate);
-  }
-  if (SSL_CTX_use_PrivateKey_file(tls.get(), options.tls_key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return TlsError(options.tls_key);
-  }
-  return tls;
-}
-
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const RedisOptions& options, ssl_ctx_st* tls) {
   const io::NoSigpipe guard;
   redisContext* const context = Connect(options);
@@ -149,27 +119,23 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const RedisOptions&
 
 absl::Status Connection::StartTls(ssl_ctx_st* tls) {
   const std::string& name = options_.tls_server_name.empty() ? options_.host : options_.tls_server_name;
-  SSL* const ssl = SSL_new(tls);
-  if (ssl == nullptr) return TlsError("no session");
-  // An address is compared with the certificate's addresses, a name with its names and sent ahead (SNI).
-  if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) != 1) {
-    SSL_set1_host(ssl, name.c_str());
-    SSL_set_tlsext_host_name(ssl, name.c_str());
-  }
+  SSL* const ssl = io::NewTlsSession(tls, name);  // hiredis' own do not compare a certificate's name with the host's.
+  if (ssl == nullptr) return absl::InvalidArgumentError("redis: TLS: no session");
   if (redisInitiateSSL(context_, ssl) == REDIS_OK) return absl::OkStatus();
-  const long verdict = SSL_get_verify_result(ssl);
+  const std::string verdict = io::TlsVerdict(ssl);
   SSL_free(ssl);
   ERR_clear_error();
-  if (verdict != X509_V_OK) {
-    return absl::UnauthenticatedError(absl::StrCat(
-        options_.Address(), ": the server's certificate is not accepted: ", X509_verify_cert_error_string(verdict)));
+  if (!verdict.empty()) {
+    return absl::UnauthenticatedError(
+        absl::StrCat(options_.Address(), ": the server's certificate is not accepted: ", verdict));
   }
   const bool silent = absl::StrContains(context_->errstr, "(null)");  // No answer, and OpenSSL knows no reason.
   return absl::UnavailableError(absl::StrCat(
       options_.Address(), ": TLS: ", silent ? "no answer to its handshake: a port without TLS?" : context_->errstr));
 }
 
-void Connection::StopBlocking() {
+void Connection::StopBlocking(std::function<void(ReplyPtr)> on_reply) {
+  on_reply_ = std::move(on_reply);
   fcntl(context_->fd, F_SETFL, fcntl(context_->fd, F_GETFL) | O_NONBLOCK);
   context_->flags &= ~REDIS_BLOCK;
 }
@@ -250,7 +216,7 @@ absl::Status Connection::Flush() {
   return absl::OkStatus();
 }
 
-absl::Status Connection::Read(const std::function<void(ReplyPtr)>& visit) {
+absl::Status Connection::Read() {
   constexpr size_t kReadSize = 16 << 10;  // hiredis reads so much at a time.
   while (true) {
     const size_t before = context_->reader->len;
@@ -260,7 +226,7 @@ absl::Status Connection::Read(const std::function<void(ReplyPtr)>& visit) {
     while (true) {
       if (redisGetReplyFromReader(context_, &reply) != REDIS_OK) return Lost();
       if (reply == nullptr) break;
-      visit(ReplyPtr(static_cast<redisReply*>(reply)));
+      on_reply_(ReplyPtr(static_cast<redisReply*>(reply)));
     }
     // With TLS, what is decrypted waits in the library where poll does not see it.
     if (got < (options_.tls ? 1 : kReadSize)) return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "messaging/broker/io/loop.h"
 #include "redis/redis_broker.h"
 #include "redis/reply.h"
 
@@ -41,26 +42,23 @@ class CommandBuffer {
   std::string bytes;
 };
 
-class Connection {
+class Connection : public io::Stream {
  public:
-  // TLS contexts are made once for all connections. InvalidArgument: a file that cannot be read.
-  static absl::StatusOr<std::shared_ptr<ssl_ctx_st>> MakeTls(const RedisOptions& options);
   // Blocks until connected, authenticated and in its database, each step at most for connect_timeout. `tls`
   // may be null; `options` outlives it. Unauthenticated: who we are, or the server's certificate; Unavailable: the
   // rest. Names the address.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const RedisOptions& options, ssl_ctx_st* tls);
-  ~Connection();
-  // From here on Flush and Read, and never Call.
-  void StopBlocking();
+  ~Connection() override;
+  // From here on Flush and Read, and never Call. `on_reply` is given each whole reply; it must not drop the connection.
+  void StopBlocking(std::function<void(ReplyPtr)> on_reply);
 
   // Commands are added to `out` and leave with Flush, as far as the server takes them.
   CommandBuffer out;
   size_t unsent() const { return out.bytes.size() - sent_; }
-  absl::Status Flush();
-  bool wants_write() const { return buffered_; }
-  // Reads what is there and hands over each whole reply.
-  absl::Status Read(const std::function<void(ReplyPtr)>& visit);
-  int fd() const { return context_->fd; }
+  absl::Status Flush() override;
+  bool wants_write() const override { return buffered_; }
+  absl::Status Read() override;
+  int fd() const override { return context_->fd; }
   const std::string& id() const { return id_; }  // CLIENT ID.
 
   // Sends one command and waits for its answer, at most for response_timeout. An error of the server is a reply.
@@ -74,10 +72,14 @@ class Connection {
 
   const RedisOptions& options_;
   redisContext* const context_;
+  std::function<void(ReplyPtr)> on_reply_;
   std::string id_;
   size_t sent_ = 0;
   bool buffered_ = false;  // hiredis has bytes that the kernel did not take yet.
 };
+
+// Opens a connection that blocks. Any thread.
+using Connector = std::function<absl::StatusOr<std::unique_ptr<Connection>>()>;
 
 }  // namespace messaging::redis
 

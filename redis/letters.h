@@ -3,6 +3,7 @@
 #define REDIS_LETTERS_H_
 
 #include <functional>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,9 +14,6 @@
 #include "redis/connection.h"
 
 namespace messaging::redis {
-
-// Opens a connection for one question.
-using Connector = std::function<absl::StatusOr<std::unique_ptr<Connection>>()>;
 
 // An error reply as a status.
 absl::StatusOr<ReplyPtr> Ask(Connection& connection, const RedisOptions& options,

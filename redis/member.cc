@@ -30,14 +30,20 @@ bool ForGood(const absl::Status& status) {
 
 }  // namespace
 
-Member::Member(std::shared_ptr<Loop> loop, SubscribeOptions options, DeliverySink* sink)
-    : loop_(std::move(loop)), options_(std::move(options)), sink_(sink) {
-  for (size_t i = 0; i < options_.topics.size(); ++i) {
-    const std::string& topic = options_.topics[i].topic;
-    const int partitions = loop_->options().PartitionsOf(topic);
+Member::Member(std::shared_ptr<io::Loop> loop, const RedisOptions& options, Connector connect,
+               SubscribeOptions subscribe, DeliverySink* sink)
+    : loop_(std::move(loop)),
+      options_(options),
+      connect_(std::move(connect)),
+      subscribe_(std::move(subscribe)),
+      sink_(sink) {
+  for (size_t i = 0; i < subscribe_.topics.size(); ++i) {
+    const std::string& topic = subscribe_.topics[i].topic;
+    const int partitions = options_.PartitionsOf(topic);
     auto add = [&](int partition) {
-      streams_.push_back(
-          {.topic = static_cast<int>(i), .keys = GroupKeys(topic, partition, options_.group), .partition = partition});
+      streams_.push_back({.topic = static_cast<int>(i),
+                          .keys = GroupKeys(topic, partition, subscribe_.group),
+                          .partition = partition});
     };
     if (partitions == 0) add(-1);
     for (int p = 0; p < partitions; ++p) add(p);
@@ -58,7 +64,7 @@ absl::Status Member::Start() {
     fetching_ = true;
   }
   loop_->Post([self = shared_from_this()] {
-    self->start_limit_ = Now() + self->loop_->options().start_timeout;
+    self->start_limit_ = Now() + self->options_.start_timeout;
     self->loop_->Add(self);
   });
   absl::MutexLock lock(&mutex_);
@@ -99,22 +105,22 @@ absl::Status Member::Close(absl::Time deadline) {
   const bool done = mutex_.AwaitWithDeadline(absl::Condition(&close_done_), deadline);
   if (!done) {
     loop_->Post([self = shared_from_this()] { self->End(); });
-    return absl::DeadlineExceededError(absl::StrCat(loop_->options().Address(), " did not answer in time"));
+    return absl::DeadlineExceededError(absl::StrCat(options_.Address(), " did not answer in time"));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<int64_t> Member::Backlog() {
-  absl::StatusOr<std::unique_ptr<Connection>> connection = loop_->Open();
+  absl::StatusOr<std::unique_ptr<Connection>> connection = connect_();
   if (!connection.ok()) return connection.status();
   int64_t waiting = 0;
-  for (const TopicPlan& plan : options_.topics) {
+  for (const TopicPlan& plan : subscribe_.topics) {
     std::vector<int> partitions;
     for (const Stream& stream : streams_) {
-      if (options_.topics[stream.topic].topic == plan.topic) partitions.push_back(stream.partition);
+      if (subscribe_.topics[stream.topic].topic == plan.topic) partitions.push_back(stream.partition);
     }
     const absl::StatusOr<std::vector<GroupLag>> lags =
-        LagOfTopic(**connection, loop_->options(), plan.topic, partitions, options_.group);
+        LagOfTopic(**connection, options_, plan.topic, partitions, subscribe_.group);
     if (!lags.ok()) return lags.status();
     for (const GroupLag& lag : *lags) {
       if (!lag.waiting) return absl::UnimplementedError(lag.note);
@@ -160,7 +166,7 @@ void Member::End() {
 
 // The loop's thread.
 
-std::vector<Connection*> Member::Connections() {
+std::vector<io::Stream*> Member::Streams() {
   if (reader_ == nullptr) return {};
   return {reader_.get(), commands_.get()};
 }
@@ -177,10 +183,10 @@ void Member::Step(absl::Time now) {
     Connect(now);
     if (reader_ == nullptr) return;
   }
-  const absl::Duration limit = loop_->options().response_timeout;
+  const absl::Duration limit = options_.response_timeout;
   if ((reading_ && now > read_since_ + limit + absl::Seconds(1)) || (!asked_.empty() && now > asked_since_ + limit)) {
-    return Disconnect(absl::UnavailableError(
-        absl::StrCat(loop_->options().Address(), ": no answer for ", absl::FormatDuration(limit))));
+    return Disconnect(
+        absl::UnavailableError(absl::StrCat(options_.Address(), ": no answer for ", absl::FormatDuration(limit))));
   }
   if (!joined()) return;
   AskVerdicts();
@@ -202,20 +208,23 @@ void Member::Connect(absl::Time now) {
     next_step_ = retry_at_;
     return;
   }
-  absl::StatusOr<std::unique_ptr<Connection>> reader = loop_->Connect();
-  absl::StatusOr<std::unique_ptr<Connection>> commands = reader.ok() ? loop_->Connect() : reader.status();
+  absl::StatusOr<std::unique_ptr<Connection>> reader = connect_();
+  absl::StatusOr<std::unique_ptr<Connection>> commands = reader.ok() ? connect_() : reader.status();
   if (!commands.ok()) {
     const absl::Status& why = commands.status();
     if (!started_ && (ForGood(why) || now >= start_limit_)) return FailStart(why);
-    retry_at_ = next_step_ = now + std::min(backoff_.Next(), loop_->options().claim_idle / 4);
+    retry_at_ = next_step_ = now + std::min(backoff_.Next(), options_.claim_idle / 4);
     if (!std::exchange(complained_, true)) {
       Log(Severity::kWarning,
-          absl::StrCat("group ", options_.group, " cannot consume, and tries again: ", why.message()));
+          absl::StrCat("group ", subscribe_.group, " cannot consume, and tries again: ", why.message()));
     }
     return;
   }
   reader_ = *std::move(reader);
   commands_ = *std::move(commands);
+  for (Connection* connection : {reader_.get(), commands_.get()}) {
+    connection->StopBlocking([this, connection](ReplyPtr reply) { OnReply(connection, std::move(reply)); });
+  }
   MakeGroups();
 }
 
@@ -243,7 +252,7 @@ void Member::Disconnect(const absl::Status& why) {
     stream.reading = false;
     stream.adopting = 0;
   }
-  retry_at_ = next_step_ = Now() + std::min(backoff_.Next(), loop_->options().claim_idle / 4);
+  retry_at_ = next_step_ = Now() + std::min(backoff_.Next(), options_.claim_idle / 4);
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
   // Verdicts without an answer are given again once connected, before anything else is asked: each can be twice.
   std::vector<Settlement> again;
@@ -257,15 +266,15 @@ void Member::Disconnect(const absl::Status& why) {
   }
   if (why.code() != absl::StatusCode::kCancelled && !std::exchange(complained_, true)) {
     Log(Severity::kWarning,
-        absl::StrCat("group ", options_.group, " does not consume, and connects again: ", why.message()));
+        absl::StrCat("group ", subscribe_.group, " does not consume, and connects again: ", why.message()));
   }
 }
 
-void Member::OnLost(Connection*, const absl::Status& why) { Disconnect(why); }
+void Member::OnLost(io::Stream*, const absl::Status& why) { Disconnect(why); }
 
 void Member::Lost(const absl::Status& why) {
   if (!joined()) return;
-  Log(Severity::kWarning, absl::StrCat("group ", options_.group, " is gone and made again: ", why.message()));
+  Log(Severity::kWarning, absl::StrCat("group ", subscribe_.group, " is gone and made again: ", why.message()));
   MakeGroups();
 }
 
@@ -279,7 +288,7 @@ void Member::Answer(std::vector<Settlement> settlements, const absl::Status& sta
   }
 }
 
-void Member::AfterReplies() {
+void Member::AfterRead() {
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
   if (broken_.ok()) return;
   const absl::Status why = std::exchange(broken_, absl::OkStatus());

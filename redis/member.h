@@ -20,9 +20,11 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "messaging/broker/broker.h"
+#include "messaging/broker/io/loop.h"
+#include "redis/connection.h"
 #include "redis/entry.h"
 #include "redis/keys.h"
-#include "redis/loop.h"
+#include "redis/redis_broker.h"
 
 namespace messaging::redis {
 
@@ -39,9 +41,11 @@ inline constexpr size_t kHistoryCount = 500;
 // How often it looks at what is due, what others left and who else is there.
 inline constexpr absl::Duration kTick = absl::Milliseconds(200);
 
-class Member : public Subscription, public Loop::Source, public std::enable_shared_from_this<Member> {
+class Member : public Subscription, public io::Loop::Source, public std::enable_shared_from_this<Member> {
  public:
-  Member(std::shared_ptr<Loop> loop, SubscribeOptions options, DeliverySink* sink);
+  // `options` outlive it.
+  Member(std::shared_ptr<io::Loop> loop, const RedisOptions& options, Connector connect, SubscribeOptions subscribe,
+         DeliverySink* sink);
   ~Member() override;
 
   // Subscription and RecordOwner: any thread.
@@ -56,14 +60,13 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   // Source: the loop's thread.
   void Step(absl::Time now) override;
   absl::Time NextStep() override { return next_step_; }
-  std::vector<Connection*> Connections() override;
-  void OnReply(Connection* connection, ReplyPtr reply) override;
-  void OnLost(Connection* connection, const absl::Status& why) override;
-  void AfterReplies() override;
+  std::vector<io::Stream*> Streams() override;
+  void OnLost(io::Stream* stream, const absl::Status& why) override;
+  void AfterRead() override;
 
  private:
   struct Stream {
-    int topic = 0;  // Of options_.topics.
+    int topic = 0;  // Of subscribe_.topics.
     GroupKeys keys;
     int partition = -1;
     // A partition is read by the member that has its lease, once that has taken what earlier owners left; other streams
@@ -128,6 +131,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   CommandBuffer& Ask(Asked asked);
 
   void OnReadReply(ReplyPtr reply);
+  void OnReply(Connection* connection, ReplyPtr reply);
   void OnCommandReply(Asked asked, ReplyPtr reply);
   void OnGroup(const Asked& asked, const redisReply& reply);
   absl::flat_hash_set<std::string_view> InHand(int stream, bool is_retry) const;
@@ -151,8 +155,10 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
     return is_retry ? streams_[stream].keys.retry : streams_[stream].keys.stream;
   }
 
-  const std::shared_ptr<Loop> loop_;
-  const SubscribeOptions options_;
+  const std::shared_ptr<io::Loop> loop_;
+  const RedisOptions& options_;
+  const Connector connect_;
+  const SubscribeOptions subscribe_;
   DeliverySink* const sink_;
 
   absl::Mutex delivering_;  // Held while the sink is given messages; not by anything that the sink may call.
@@ -200,7 +206,7 @@ class Member : public Subscription, public Loop::Source, public std::enable_shar
   absl::Time next_due_ = absl::InfiniteFuture();
   absl::Time next_trim_ = absl::InfinitePast();
   absl::Time next_step_ = absl::InfinitePast();
-  Backoff backoff_;
+  io::Backoff backoff_;
 };
 
 }  // namespace messaging::redis

@@ -42,14 +42,14 @@ CommandBuffer& Member::Ask(Asked asked) {
 
 void Member::MakeGroups() {
   // A group that was there and is gone (FLUSHALL, a stream deleted) begins at the beginning: what came since counts.
-  const bool now = options_.start_at == StartAt::kNow && !was_connected_;
+  const bool now = subscribe_.start_at == StartAt::kNow && !was_connected_;
   for (size_t i = 0; i < streams_.size(); ++i) {
     const GroupKeys& keys = streams_[i].keys;
     const int stream = static_cast<int>(i);
     Ask({.kind = Asked::Kind::kGroup, .stream = stream})
-        .Command({"XGROUP", "CREATE", keys.stream, options_.group, now ? "$" : "0", "MKSTREAM"});
+        .Command({"XGROUP", "CREATE", keys.stream, subscribe_.group, now ? "$" : "0", "MKSTREAM"});
     Ask({.kind = Asked::Kind::kGroup, .stream = stream, .is_retry = true})
-        .Command({"XGROUP", "CREATE", keys.retry, options_.group, "0", "MKSTREAM"});
+        .Command({"XGROUP", "CREATE", keys.retry, subscribe_.group, "0", "MKSTREAM"});
     ungrouped_ += 2;
   }
 }
@@ -68,20 +68,19 @@ void Member::AskHistories() {
 void Member::AskHistory(int stream, bool is_retry, std::string_view after) {
   ++histories_;
   Ask({.kind = Asked::Kind::kHistory, .stream = stream, .is_retry = is_retry})
-      .Command({"XREADGROUP", "GROUP", options_.group, options_.member, "COUNT", absl::StrCat(kHistoryCount), "STREAMS",
-                SourceKey(stream, is_retry), after});
+      .Command({"XREADGROUP", "GROUP", subscribe_.group, subscribe_.member, "COUNT", absl::StrCat(kHistoryCount),
+                "STREAMS", SourceKey(stream, is_retry), after});
 }
 
 void Member::AskTick(absl::Time now) {
-  const RedisOptions& options = loop_->options();
   const size_t rounds = (streams_.size() + kStreamsATick - 1) / kStreamsATick;
   next_tick_ = now + kTick * rounds;
   next_due_ = absl::InfiniteFuture();
   const Room room = sink_->room();
   size_t spare = RoomToTake();
   const size_t share = std::clamp<size_t>(spare / (2 * streams_.size()), 1, kMaxCount);
-  const std::string idle = absl::StrCat(absl::ToInt64Milliseconds(options.claim_idle));
-  const bool trim = now >= next_trim_ && (options.retention > absl::ZeroDuration() || options.max_length > 0);
+  const std::string idle = absl::StrCat(absl::ToInt64Milliseconds(options_.claim_idle));
+  const bool trim = now >= next_trim_ && (options_.retention > absl::ZeroDuration() || options_.max_length > 0);
   if (trim) next_trim_ = now + kTrimEvery;
   ++ticks_;
   int assigned = -1;
@@ -89,12 +88,12 @@ void Member::AskTick(absl::Time now) {
     const size_t i = (n + static_cast<size_t>(ticks_)) % streams_.size();  // The first ones get what there is.
     const GroupKeys& keys = streams_[i].keys;
     const int stream = static_cast<int>(i);
-    const bool reads = room.Reads(options_.topics[streams_[i].topic].topic);
+    const bool reads = room.Reads(subscribe_.topics[streams_[i].topic].topic);
     if (streams_[i].partitioned()) {
       if (std::exchange(assigned, streams_[i].topic) != streams_[i].topic) {
-        const MemberKeys members(options_.topics[streams_[i].topic].topic, options_.group);
+        const MemberKeys members(subscribe_.topics[streams_[i].topic].topic, subscribe_.group);
         Ask({.kind = Asked::Kind::kAssign, .stream = stream})
-            .Command({"EVAL", kAssign, "2", members.alive, members.active, options_.member, idle,
+            .Command({"EVAL", kAssign, "2", members.alive, members.active, subscribe_.member, idle,
                       was_fetching_ ? "1" : "0"});
       }
       AskPartition(stream, now);
@@ -104,15 +103,15 @@ void Member::AskTick(absl::Time now) {
         const size_t limit = reads ? std::min(spare, share) : 0;
         spare -= limit;
         Ask({.kind = Asked::Kind::kTake, .stream = stream, .is_retry = is_retry, .limit = limit})
-            .Command({"EVAL", kTake, "2", SourceKey(stream, is_retry), keys.begun, options_.group, options_.member,
+            .Command({"EVAL", kTake, "2", SourceKey(stream, is_retry), keys.begun, subscribe_.group, subscribe_.member,
                       idle, absl::StrCat(limit), now >= take_others_at_ ? "1" : "0", NoteSuffix(is_retry)});
       }
     }
     Ask({.kind = Asked::Kind::kDue, .stream = stream})
         .Command({"EVAL", kMoveDue, "3", keys.due, keys.held, keys.retry, kMaxDue});
     if (trim) {
-      Ask({}).Command({"EVAL", kTrim, "1", keys.stream, absl::StrCat(absl::ToInt64Milliseconds(options.retention)),
-                       absl::StrCat(options.max_length)});
+      Ask({}).Command({"EVAL", kTrim, "1", keys.stream, absl::StrCat(absl::ToInt64Milliseconds(options_.retention)),
+                       absl::StrCat(options_.max_length)});
     }
   }
 }
@@ -127,20 +126,19 @@ size_t Member::RoomToTake() {
 
 void Member::AskPartition(int number, absl::Time now) {
   Stream& stream = streams_[number];
-  const RedisOptions& options = loop_->options();
   if (stream.claim == Stream::Claim::kLeaving && stream.keyed_in_hand == 0) {
     if (!stream.reading) {
       stream.claim = Stream::Claim::kNone;
       stream.lease_until = absl::InfinitePast();
-      Ask({}).Command({"EVAL", kUnlease, "1", stream.keys.owner, options_.member});
+      Ask({}).Command({"EVAL", kUnlease, "1", stream.keys.owner, subscribe_.member});
       return;
     }
     AskUnblock();
   }
   if (stream.claim == Stream::Claim::kNone && !stream.wanted) return;
   Ask({.kind = Asked::Kind::kLease, .stream = number, .when = now})
-      .Command({"EVAL", kLease, "1", stream.keys.owner, options_.member,
-                absl::StrCat(absl::ToInt64Milliseconds(options.claim_idle))});
+      .Command({"EVAL", kLease, "1", stream.keys.owner, subscribe_.member,
+                absl::StrCat(absl::ToInt64Milliseconds(options_.claim_idle))});
   // What a member held that gave its partition away and then died.
   if (stream.claim == Stream::Claim::kOwned && ticks_ % 10 == 0) {
     for (const bool is_retry : {false, true}) AskAdopt(number, is_retry);
@@ -149,11 +147,11 @@ void Member::AskPartition(int number, absl::Time now) {
 
 void Member::AskAdopt(int number, bool is_retry) {
   Stream& stream = streams_[number];
-  const MemberKeys members(options_.topics[stream.topic].topic, options_.group);
+  const MemberKeys members(subscribe_.topics[stream.topic].topic, subscribe_.group);
   ++stream.adopting;
   Ask({.kind = Asked::Kind::kAdopt, .stream = number, .is_retry = is_retry})
-      .Command({"EVAL", kAdopt, "3", SourceKey(number, is_retry), stream.keys.begun, members.alive, options_.group,
-                options_.member, absl::StrCat(kHistoryCount), NoteSuffix(is_retry)});
+      .Command({"EVAL", kAdopt, "3", SourceKey(number, is_retry), stream.keys.begun, members.alive, subscribe_.group,
+                subscribe_.member, absl::StrCat(kHistoryCount), NoteSuffix(is_retry)});
 }
 
 void Member::AskRead() {
@@ -170,7 +168,7 @@ void Member::AskRead() {
   const size_t most = std::min({streams_.size(), kMaxStreams, std::max<size_t>(messages / 2, 1)});
   for (size_t n = 0; n < streams_.size() && which.size() < most; ++n) {
     const size_t i = (first_stream_ + n) % streams_.size();
-    if (!streams_[i].readable(now) || !room.Reads(options_.topics[streams_[i].topic].topic)) continue;
+    if (!streams_[i].readable(now) || !room.Reads(subscribe_.topics[streams_[i].topic].topic)) continue;
     which.push_back(static_cast<int>(i));
   }
   if (which.empty()) return;
@@ -181,8 +179,8 @@ void Member::AskRead() {
   CommandBuffer& out = reader_->out;
   out.Begin(9 + 4 * which.size());
   for (const std::string_view argument :
-       {std::string_view("XREADGROUP"), std::string_view("GROUP"), std::string_view(options_.group),
-        std::string_view(options_.member), std::string_view("COUNT")}) {
+       {std::string_view("XREADGROUP"), std::string_view("GROUP"), std::string_view(subscribe_.group),
+        std::string_view(subscribe_.member), std::string_view("COUNT")}) {
     out.Arg(argument);
   }
   out.Arg(absl::StrCat(count));
@@ -258,7 +256,7 @@ void Member::AskAcks(int stream, bool is_retry, std::vector<Settlement> settleme
     }
     CommandBuffer& out = commands_->out;
     // The answer to the last of them answers for all: they are done in their order.
-    add(out, {"XACK", key, options_.group});
+    add(out, {"XACK", key, subscribe_.group});
     if (!noted.empty() || is_retry) Ask({});
     if (!noted.empty()) {
       out.Begin(2 + noted.size());
@@ -291,8 +289,8 @@ void Member::AskReleases(int stream, bool is_retry, std::vector<Settlement> sett
     out.Arg("2");
     out.Arg(SourceKey(stream, is_retry));
     out.Arg(streams_[stream].keys.retry);
-    out.Arg(options_.group);
-    out.Arg(options_.member);
+    out.Arg(subscribe_.group);
+    out.Arg(subscribe_.member);
     for (size_t i = from; i < to; ++i) out.Arg(ids[i]);
   }
   for (RedisRecord* record : dropped) Free(record);
@@ -301,7 +299,7 @@ void Member::AskReleases(int stream, bool is_retry, std::vector<Settlement> sett
 void Member::AskCopies(Settlement settlement) {
   auto* const record = static_cast<RedisRecord*>(settlement.delivery.record());
   const GroupKeys& keys = streams_[record->stream].keys;
-  std::vector<std::string> arguments = {options_.group, options_.member, std::string(record->entry),
+  std::vector<std::string> arguments = {subscribe_.group, subscribe_.member, std::string(record->entry),
                                         record->is_retry ? "1" : "0"};
   absl::Duration first_delay = absl::InfiniteDuration();
   for (const Copy& copy : *settlement.copies) {
@@ -310,7 +308,7 @@ void Member::AskCopies(Settlement settlement) {
     arguments.push_back(dead ? "dead" : "retry");
     arguments.push_back(absl::StrCat(std::max<int64_t>(delay, 0)));
     arguments.push_back(absl::StrCat(record->entry, record->is_retry ? "r" : "", " ", copy.failure.handler));
-    Parts parts = CopyParts(*record, copy, options_.group, absl::Now());
+    Parts parts = CopyParts(*record, copy, subscribe_.group, absl::Now());
     arguments.push_back(absl::StrCat(parts.values.size()));
     for (std::string& value : parts.values) arguments.push_back(std::move(value));
     if (!dead) first_delay = std::min(first_delay, copy.delay);
@@ -343,7 +341,7 @@ void Member::AskBegin(Settlement settlement) {
   Asked asked{.kind = Asked::Kind::kBegin, .stream = stream};
   asked.settlements.push_back(std::move(settlement));
   Ask(std::move(asked))
-      .Command({"EVAL", kBegin, "2", key, streams_[stream].keys.begun, options_.group, options_.member, entry, note,
+      .Command({"EVAL", kBegin, "2", key, streams_[stream].keys.begun, subscribe_.group, subscribe_.member, entry, note,
                 NoteSuffix(record->is_retry)});
 }
 
@@ -359,13 +357,13 @@ void Member::AskLeave() {
   for (size_t i = 0; i < streams_.size(); ++i) {
     const GroupKeys& keys = streams_[i].keys;
     const std::string& retry = keys.retry;
-    Ask({}).Command({"EVAL", kLeave, "2", keys.stream, retry, options_.group, options_.member});
-    Ask({}).Command({"EVAL", kLeave, "2", retry, retry, options_.group, options_.member});
+    Ask({}).Command({"EVAL", kLeave, "2", keys.stream, retry, subscribe_.group, subscribe_.member});
+    Ask({}).Command({"EVAL", kLeave, "2", retry, retry, subscribe_.group, subscribe_.member});
     if (streams_[i].partitioned()) {
-      const MemberKeys members(options_.topics[streams_[i].topic].topic, options_.group);
-      Ask({}).Command({"EVAL", kUnlease, "1", keys.owner, options_.member});
-      Ask({}).Command({"ZREM", members.alive, options_.member});
-      Ask({}).Command({"ZREM", members.active, options_.member});
+      const MemberKeys members(subscribe_.topics[streams_[i].topic].topic, subscribe_.group);
+      Ask({}).Command({"EVAL", kUnlease, "1", keys.owner, subscribe_.member});
+      Ask({}).Command({"ZREM", members.alive, subscribe_.member});
+      Ask({}).Command({"ZREM", members.active, subscribe_.member});
     }
   }
   Ask({.kind = Asked::Kind::kLeave}).Command({"PING"});

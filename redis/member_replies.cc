@@ -61,7 +61,7 @@ void Member::OnCommandReply(Asked asked, ReplyPtr reply) {
   using Kind = Asked::Kind;
   const bool is_error = IsError(*reply);
   absl::Status status;
-  if (is_error) status = StatusOfError(View(*reply), loop_->options());
+  if (is_error) status = StatusOfError(View(*reply), options_);
   if (status.code() == absl::StatusCode::kNotFound && asked.kind != Kind::kIgnore) Lost(status);
   switch (asked.kind) {
     case Kind::kIgnore:
@@ -108,7 +108,7 @@ void Member::OnReadReply(ReplyPtr reply) {
   reading_ = false;
   for (Stream& stream : streams_) stream.reading = false;
   if (IsError(*reply)) {
-    const absl::Status why = StatusOfError(View(*reply), loop_->options());
+    const absl::Status why = StatusOfError(View(*reply), options_);
     if (why.code() == absl::StatusCode::kNotFound) return Lost(why);
     if (absl::StartsWith(View(*reply), "UNBLOCKED")) return;
     broken_ = why;  // Loading, busy, no right: not at once again.
@@ -136,18 +136,17 @@ void Member::OnReadReply(ReplyPtr reply) {
 
 void Member::OnGroup(const Asked& asked, const redisReply& reply) {
   if (IsError(reply) && !absl::StartsWith(View(reply), "BUSYGROUP")) {
-    const absl::Status why = StatusOfError(View(reply), loop_->options());
+    const absl::Status why = StatusOfError(View(reply), options_);
     broken_ = absl::Status(why.code(), absl::StrCat(why.message(), " (", SourceKey(asked.stream, asked.is_retry), ")"));
     return;
   }
   if (--ungrouped_ > 0) return;
   backoff_.Reset();
   if (std::exchange(complained_, false)) {
-    Log(Severity::kInfo,
-        absl::StrCat(loop_->options().Address(), ": connected again, group ", options_.group, " consumes"));
+    Log(Severity::kInfo, absl::StrCat(options_.Address(), ": connected again, group ", subscribe_.group, " consumes"));
   }
   history_wanted_ = was_connected_;
-  if (was_connected_) take_others_at_ = Now() + loop_->options().claim_idle;
+  if (was_connected_) take_others_at_ = Now() + options_.claim_idle;
   was_connected_ = true;
   next_tick_ = absl::InfinitePast();
   if (!std::exchange(started_, true)) {
@@ -178,7 +177,7 @@ void Member::OnHistory(const Asked& asked, ReplyPtr reply) {
     const std::string_view id = View(*entry.element[0]);
     if (known.contains(id)) continue;
     if (entry.element[1]->type != REDIS_REPLY_ARRAY) {  // Deleted meanwhile.
-      Ask({}).Command({"XACK", SourceKey(asked.stream, asked.is_retry), options_.group, id});
+      Ask({}).Command({"XACK", SourceKey(asked.stream, asked.is_retry), subscribe_.group, id});
       continue;
     }
     RedisRecord* const record = AddRecord(*batch, asked.stream, asked.is_retry, entry);
@@ -251,7 +250,7 @@ void Member::OnAssign(const Asked& asked, const redisReply& reply) {
 void Member::OnLease(const Asked& asked, const redisReply& reply) {
   Stream& stream = streams_[asked.stream];
   if (reply.integer == 1) {
-    stream.lease_until = asked.when + loop_->options().claim_idle;
+    stream.lease_until = asked.when + options_.claim_idle;
     if (stream.claim != Stream::Claim::kNone || !stream.wanted) return;
     if (stream.reading) return AskUnblock();  // By the read from before the lease was lost; the next tick comes here.
     stream.claim = Stream::Claim::kAdopting;
@@ -272,14 +271,14 @@ RedisRecord* Member::AddRecord(Batch& batch, int stream, bool is_retry, const re
   RedisRecord& record = batch.records.emplace_back();
   record.stream = stream;
   record.is_retry = is_retry;
-  record.topic = options_.topics[streams_[stream].topic].topic;
+  record.topic = subscribe_.topics[streams_[stream].topic].topic;
   record.partition = streams_[stream].partition;
   record.owner = this;
   record.batch = &batch;
   if (!ReadEntry(entry, record)) {
     // Somebody gave something back: that is all it says.
     const std::string& key = SourceKey(stream, is_retry);
-    Ask({}).Command({"XACK", key, options_.group, record.entry});
+    Ask({}).Command({"XACK", key, subscribe_.group, record.entry});
     Ask({}).Command({"XDEL", key, record.entry});
     next_tick_ = absl::InfinitePast();
     if (streams_[stream].claim == Stream::Claim::kOwned) {

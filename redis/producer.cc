@@ -87,7 +87,7 @@ void Producer::Publish(OutgoingPtr message) {
 
 void Producer::DropAll() { RefuseAll(absl::DeadlineExceededError("the client was closed before the server answered")); }
 
-std::vector<Connection*> Producer::Connections() {
+std::vector<io::Stream*> Producer::Streams() {
   if (connection_ == nullptr) return {};
   return {connection_.get()};
 }
@@ -110,12 +110,11 @@ void Producer::SendWaiting(absl::Time now) {
   next_step_ = absl::InfiniteFuture();
   if (connection_ == nullptr && (!waiting_.empty() || !doubts_.empty())) Connect(now);
   if (connection_ == nullptr) return;
-  const absl::Duration limit = loop_.options().response_timeout;
+  const absl::Duration limit = options_.response_timeout;
   if (!asked_.empty()) {
     if (now > asked_since_ + limit) {
-      return OnLost(connection_.get(),
-                    absl::UnavailableError(
-                        absl::StrCat(loop_.options().Address(), ": no answer for ", absl::FormatDuration(limit))));
+      return OnLost(connection_.get(), absl::UnavailableError(absl::StrCat(options_.Address(), ": no answer for ",
+                                                                           absl::FormatDuration(limit))));
     }
     next_step_ = asked_since_ + limit + absl::Milliseconds(1);
   }
@@ -134,13 +133,14 @@ void Producer::Connect(absl::Time now) {
     next_step_ = retry_at_;
     return;
   }
-  absl::StatusOr<std::unique_ptr<Connection>> connection = loop_.Connect();
+  absl::StatusOr<std::unique_ptr<Connection>> connection = connect_();
   if (connection.ok()) {
     connection_ = *std::move(connection);
+    connection_->StopBlocking([this](ReplyPtr reply) { OnReply(std::move(reply)); });
     probing_ = true;
     backoff_.Reset();
     if (std::exchange(complained_, false)) {
-      Log(Severity::kInfo, absl::StrCat(loop_.options().Address(), ": connected again, sending goes on"));
+      Log(Severity::kInfo, absl::StrCat(options_.Address(), ": connected again, sending goes on"));
     }
     return;
   }
@@ -174,7 +174,6 @@ void Producer::RefuseAll(const absl::Status& why) {
 }
 
 void Producer::SendNext() {
-  const RedisOptions& options = loop_.options();
   if (asked_.empty()) asked_since_ = Clock::Steady().Now();
   size_t sent = 0;
   const size_t most = probing_ ? 1 : kMaxAsked;
@@ -187,9 +186,9 @@ void Producer::SendNext() {
     asked_.push_back({.outgoing = std::move(outgoing), .stream = &stream});
     ++sent;
   }
-  if (sent == 0 || options.wait_replicas == 0) return;
+  if (sent == 0 || options_.wait_replicas == 0) return;
   connection_->out.Command(
-      {"WAIT", absl::StrCat(options.wait_replicas), absl::StrCat(absl::ToInt64Milliseconds(options.wait_timeout))});
+      {"WAIT", absl::StrCat(options_.wait_replicas), absl::StrCat(absl::ToInt64Milliseconds(options_.wait_timeout))});
   asked_.push_back({.kind = Kind::kWait});
 }
 
@@ -214,7 +213,7 @@ void Producer::Append(const Outgoing& outgoing, const Stream& stream) {
 Producer::Stream& Producer::StreamFor(const Message& message) {
   Topic& topic = topics_[message.topic];
   if (topic.streams.empty()) {
-    const int partitions = loop_.options().PartitionsOf(message.topic);
+    const int partitions = options_.PartitionsOf(message.topic);
     if (partitions == 0) topic.streams.push_back({.key = StreamKey(message.topic)});
     for (int i = 0; i < partitions; ++i) topic.streams.push_back({.key = StreamKey(message.topic, i)});
   }
@@ -250,7 +249,7 @@ void Producer::AskPage(Stream& stream, std::string_view before) {
 
 void Producer::OnPage(Stream& stream, const redisReply& reply) {
   if (IsError(reply)) {  // No right to look: what is in doubt is sent again.
-    search_again_ = search_again_ || MayPass(StatusOfError(View(reply), loop_.options()));
+    search_again_ = search_again_ || MayPass(StatusOfError(View(reply), options_));
     return;
   }
   for (size_t i = 0; i < reply.elements; ++i) {
@@ -282,7 +281,7 @@ void Producer::EndSearch() {
   }
 }
 
-void Producer::OnReply(Connection*, ReplyPtr reply) {
+void Producer::OnReply(ReplyPtr reply) {
   if (asked_.empty()) return;  // Of something that nobody asked.
   Asked asked = std::move(asked_.front());
   asked_.pop_front();
@@ -291,7 +290,7 @@ void Producer::OnReply(Connection*, ReplyPtr reply) {
       probing_ = probing_ && IsError(*reply);
       if (!again_.empty()) {
         again_.push_back(std::move(asked.outgoing));  // Stored or not: in order means behind the one that was refused.
-      } else if (loop_.options().wait_replicas > 0 && !IsError(*reply)) {
+      } else if (options_.wait_replicas > 0 && !IsError(*reply)) {
         unconfirmed_.emplace_back(std::move(asked.outgoing), std::move(reply));
       } else {
         if (!IsError(*reply)) asked.stream->last.assign("(").append(View(*reply));
@@ -311,14 +310,14 @@ void Producer::OnReply(Connection*, ReplyPtr reply) {
   if (asked_.empty()) ReturnAgain();
 }
 
-void Producer::AfterReplies() { asked_since_ = Clock::Steady().Now(); }
+void Producer::AfterRead() { asked_since_ = Clock::Steady().Now(); }
 
 void Producer::Answer(OutgoingPtr outgoing, const redisReply& reply) {
   if (!IsError(reply)) {
     outgoing->Complete(Receipt{.position = PositionOf(View(reply))});
     return;
   }
-  const absl::Status why = StatusOfError(View(reply), loop_.options());
+  const absl::Status why = StatusOfError(View(reply), options_);
   // Just before its deadline the server's reason says more than that the deadline has passed.
   const bool may_wait = outgoing->deadline() > Clock::Steady().Now() + 2 * kPause;
   if (!MayPass(why) || !may_wait) {
@@ -330,7 +329,7 @@ void Producer::Answer(OutgoingPtr outgoing, const redisReply& reply) {
 }
 
 void Producer::AnswerWait(const redisReply& reply) {
-  const bool enough = reply.type == REDIS_REPLY_INTEGER && reply.integer >= loop_.options().wait_replicas;
+  const bool enough = reply.type == REDIS_REPLY_INTEGER && reply.integer >= options_.wait_replicas;
   for (; !unconfirmed_.empty(); unconfirmed_.pop_front()) {
     auto& [outgoing, answer] = unconfirmed_.front();
     if (enough && again_.empty()) {
@@ -351,10 +350,9 @@ void Producer::ReturnAgain() {
 
 void Producer::AskTrim(absl::Time now) {
   next_trim_ = now + kTrimEvery;
-  const RedisOptions& options = loop_.options();
-  if (options.retention == absl::ZeroDuration() && options.max_length == 0) return;
-  const std::string keep = absl::StrCat(absl::ToInt64Milliseconds(options.retention));
-  const std::string length = absl::StrCat(options.max_length);
+  if (options_.retention == absl::ZeroDuration() && options_.max_length == 0) return;
+  const std::string keep = absl::StrCat(absl::ToInt64Milliseconds(options_.retention));
+  const std::string length = absl::StrCat(options_.max_length);
   for (const auto& [name, topic] : topics_) {
     for (const Stream& stream : topic.streams) {
       connection_->out.Command({"EVAL", kTrim, "1", stream.key, keep, length});
@@ -363,13 +361,13 @@ void Producer::AskTrim(absl::Time now) {
   }
 }
 
-void Producer::OnLost(Connection*, const absl::Status& why) {
+void Producer::OnLost(io::Stream*, const absl::Status& why) {
   connection_.reset();
   retry_at_ = Clock::Steady().Now() + backoff_.Next();
   next_step_ = retry_at_;
   // All that was not answered goes first, in its order. A replica may still lack what the server has, and what was
   // refused for a while takes all behind it along: those are sent again unseen.
-  const bool search = loop_.options().wait_replicas == 0 && again_.empty();
+  const bool search = options_.wait_replicas == 0 && again_.empty();
   std::vector<Doubt> doubts;
   for (Asked& asked : asked_) {
     if (asked.kind == Kind::kSend) doubts.push_back({.outgoing = std::move(asked.outgoing), .stream = asked.stream});

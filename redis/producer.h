@@ -15,27 +15,30 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "messaging/broker/io/loop.h"
 #include "messaging/outgoing.h"
-#include "redis/loop.h"
+#include "redis/connection.h"
+#include "redis/redis_broker.h"
 
 namespace messaging::redis {
 
 // The stream's number for a key: FNV-1a with 64 bits, modulo `partitions`. Every sender has to do the same.
 int PartitionOf(std::string_view key, int partitions);
 
-class Producer : public Loop::Source {
+class Producer : public io::Loop::Source {
  public:
-  explicit Producer(Loop& loop) : loop_(loop) {}
+  // `loop` and `options` outlive it.
+  Producer(io::Loop& loop, const RedisOptions& options, Connector connect)
+      : loop_(loop), options_(options), connect_(std::move(connect)) {}
 
   void Publish(OutgoingPtr message);  // Any thread.
   void DropAll();                     // Any thread, once the loop has ended: the rest resolves as unknown.
 
   void Step(absl::Time now) override;
   absl::Time NextStep() override { return next_step_; }
-  std::vector<Connection*> Connections() override;
-  void OnReply(Connection* connection, ReplyPtr reply) override;
-  void OnLost(Connection* connection, const absl::Status& why) override;
-  void AfterReplies() override;
+  std::vector<io::Stream*> Streams() override;
+  void OnLost(io::Stream* stream, const absl::Status& why) override;
+  void AfterRead() override;
 
  private:
   enum class Kind { kSend, kWait, kTrim, kSearch };
@@ -60,6 +63,7 @@ class Producer : public Loop::Source {
   };
 
   void SendWaiting(absl::Time now);
+  void OnReply(ReplyPtr reply);
   void Connect(absl::Time now);
   void TakeQueued();
   void RefuseAll(const absl::Status& why);
@@ -76,7 +80,9 @@ class Producer : public Loop::Source {
   void AskTrim(absl::Time now);
   void Complain(const absl::Status& why);
 
-  Loop& loop_;
+  io::Loop& loop_;
+  const RedisOptions& options_;
+  const Connector connect_;
   absl::Mutex mutex_;
   std::vector<OutgoingPtr> queued_ ABSL_GUARDED_BY(mutex_);
   bool answers_come_ ABSL_GUARDED_BY(mutex_) = false;  // The loop comes by anyway.
@@ -99,7 +105,7 @@ class Producer : public Loop::Source {
   bool probing_ = true;
   bool search_again_ = false;  // The server could not answer now.
   absl::flat_hash_map<std::string, Topic> topics_;
-  Backoff backoff_;
+  io::Backoff backoff_;
   absl::Time next_step_ = absl::InfiniteFuture();
   absl::Time retry_at_ = absl::InfinitePast();
   absl::Time next_trim_ = absl::InfinitePast();

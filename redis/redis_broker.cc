@@ -8,11 +8,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "messaging/broker/io/loop.h"
+#include "messaging/broker/io/tls.h"
 #include "redis/admin.h"
 #include "redis/connection.h"
 #include "redis/entry.h"
 #include "redis/letters.h"
-#include "redis/loop.h"
 #include "redis/member.h"
 #include "redis/producer.h"
 
@@ -20,9 +21,9 @@ namespace messaging {
 namespace {
 
 using redis::Connection;
+using redis::Connector;
 using redis::kMaxHeaders;
 using redis::Letters;
-using redis::Loop;
 using redis::Member;
 using redis::ReplyPtr;
 
@@ -34,10 +35,11 @@ class RedisBroker : public Broker {
   RedisBroker(RedisOptions options, std::shared_ptr<ssl_ctx_st> tls)
       : options_(std::move(options)),
         tls_(std::move(tls)),
-        loop_(std::make_shared<Loop>(options_, tls_)),
-        producer_(std::make_shared<redis::Producer>(*loop_)),
-        letters_(options_, [this] { return Connection::Open(options_, tls_.get()); }),
-        admin_(options_, [this] { return Connection::Open(options_, tls_.get()); }) {
+        connect_([this] { return Connection::Open(options_, tls_.get()); }),
+        loop_(std::make_shared<io::Loop>()),
+        producer_(std::make_shared<redis::Producer>(*loop_, options_, connect_)),
+        letters_(options_, connect_),
+        admin_(options_, connect_) {
     capabilities_.max_message_bytes = kMaxMessageBytes;
     // Of topics for which nobody says anything else.
     if (options_.partitions == 0) {
@@ -69,7 +71,7 @@ class RedisBroker : public Broker {
   }
 
   absl::StatusOr<std::shared_ptr<Subscription>> Subscribe(SubscribeOptions options, DeliverySink* sink) override {
-    return std::make_shared<Member>(loop_, std::move(options), sink);
+    return std::make_shared<Member>(loop_, options_, connect_, std::move(options), sink);
   }
 
   DeadLetters& dead_letters() override { return letters_; }
@@ -86,7 +88,7 @@ class RedisBroker : public Broker {
   Admin& admin() override { return admin_; }
 
   std::vector<std::string> Warnings() override {
-    absl::StatusOr<std::unique_ptr<Connection>> connection = Connection::Open(options_, tls_.get());
+    absl::StatusOr<std::unique_ptr<Connection>> connection = connect_();
     if (!connection.ok()) return {};
     std::vector<std::string> warnings;
     for (const Finding& finding : redis::DurabilityFindings(**connection, options_)) {
@@ -99,8 +101,9 @@ class RedisBroker : public Broker {
  private:
   const RedisOptions options_;
   const std::shared_ptr<ssl_ctx_st> tls_;
+  const Connector connect_;
   Capabilities capabilities_;
-  const std::shared_ptr<Loop> loop_;
+  const std::shared_ptr<io::Loop> loop_;
   const std::shared_ptr<redis::Producer> producer_;
   Letters letters_;
   redis::RedisAdmin admin_;
@@ -109,9 +112,16 @@ class RedisBroker : public Broker {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Broker>> MakeRedisBroker(RedisOptions options) {
-  absl::StatusOr<std::shared_ptr<ssl_ctx_st>> tls = Connection::MakeTls(options);
-  if (!tls.ok()) return tls.status();
-  return std::make_unique<RedisBroker>(std::move(options), *std::move(tls));
+  std::shared_ptr<ssl_ctx_st> tls;
+  if (options.tls) {
+    auto made = io::MakeTlsContext("redis", {.ca = options.tls_ca,
+                                             .certificate = options.tls_certificate,
+                                             .key = options.tls_key,
+                                             .verify = options.tls_verify});
+    if (!made.ok()) return made.status();
+    tls = *std::move(made);
+  }
+  return std::make_unique<RedisBroker>(std::move(options), std::move(tls));
 }
 
 absl::StatusOr<std::unique_ptr<Broker>> MakeRedisBrokerFromUrl(const BrokerOptions& options) {
