@@ -3,7 +3,6 @@
 #define REDIS_LETTERS_H_
 
 #include <functional>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
