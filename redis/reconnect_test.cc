@@ -14,11 +14,12 @@
 #include "messaging/outgoing.h"
 #include "redis/redis_broker.h"
 #include "redis/testing/with_server.h"
-#include "tests/servers/relay.h"
+#include "tests/faultproxy/fault_proxy.h"
 
 namespace messaging {
 namespace {
 
+using faultproxy::FaultProxy;
 using redis_testing::Connect;
 using redis_testing::Joined;
 using redis_testing::kLimit;
@@ -26,18 +27,17 @@ using redis_testing::NewMessage;
 using redis_testing::Other;
 using redis_testing::Send;
 using redis_testing::Start;
-using servers::Relay;
 using ::testing::ElementsAre;
 
 class RedisSendAgainTest : public testing::TestWithParam<int> {};
 
 TEST_P(RedisSendAgainTest, WhatWasStoredIsNotSentAgain) {
   const auto server = Start();
-  Relay relay(server->port());
-  auto broker = Connect(absl::StrCat("redis://127.0.0.1:", relay.port()), {{"partitions", absl::StrCat(GetParam())}});
+  FaultProxy proxy(server->port());
+  auto broker = Connect(absl::StrCat("redis://127.0.0.1:", proxy.port()), {{"partitions", absl::StrCat(GetParam())}});
   ASSERT_TRUE(broker.ok());
   ASSERT_EQ(Send(**broker, "before"), absl::OkStatus());
-  relay.LoseAnswers();
+  proxy.SetToClient({.silent = true});
   std::vector<OutgoingPtr> messages;
   // Of one id and time: what tells them apart is the rest.
   const absl::Time time = absl::Now();
@@ -47,8 +47,9 @@ TEST_P(RedisSendAgainTest, WhatWasStoredIsNotSentAgain) {
         absl::Now() + kLimit, nullptr));
     (*broker)->Publish(messages.back());
   }
-  ASSERT_TRUE(relay.AwaitLost(100 * 20, kLimit)) << "the last ones wait for answers";
-  relay.Cut();
+  ASSERT_TRUE(proxy.AwaitUnheard(100 * 20, kLimit)) << "the last ones wait for answers";
+  proxy.Reset();
+  proxy.Heal();
   for (const OutgoingPtr& message : messages) {
     ASSERT_TRUE(message->WaitUntil(absl::Now() + kLimit));
     ASSERT_EQ(message->result().status(), absl::OkStatus());
@@ -90,8 +91,8 @@ TEST(RedisReconnectTest, WhatWasNotStoredIsSentAgainInOrder) {
 
 TEST(RedisReconnectTest, VerdictsAreGivenAgainAndCountOnce) {
   const auto server = Start();
-  Relay relay(server->port());
-  auto broker = Connect(absl::StrCat("redis://127.0.0.1:", relay.port()));
+  FaultProxy proxy(server->port());
+  auto broker = Connect(absl::StrCat("redis://127.0.0.1:", proxy.port()));
   ASSERT_TRUE(broker.ok());
   Joined joined(**broker);
   for (const char* payload : {"acknowledged", "retried", "dead", "given back"}) {
@@ -100,7 +101,7 @@ TEST(RedisReconnectTest, VerdictsAreGivenAgainAndCountOnce) {
   ASSERT_TRUE(joined.sink.WaitForDeliveries(4));
   std::vector<Delivery> held = joined.sink.TakeAll();
   const Failure failure{.handler = "h", .status = absl::UnavailableError("no"), .attempts = 1};
-  relay.LoseAnswers();
+  proxy.SetToClient({.silent = true});
   std::vector<Settlement> batch;
   batch.push_back(std::move(held[0]).Ack());
   batch.push_back(std::move(held[1]).RetryAfter(absl::Hours(1), failure));
@@ -109,7 +110,8 @@ TEST(RedisReconnectTest, VerdictsAreGivenAgainAndCountOnce) {
   joined.subscription->Settle(std::move(batch));
   Other other(*server);
   while (other.Ask({"XPENDING", "t", "g", "-", "+", "9", "m"}) != "0") absl::SleepFor(absl::Milliseconds(5));
-  relay.Cut();
+  proxy.Reset();
+  proxy.Heal();
   ASSERT_TRUE(joined.sink.WaitForAnswers(4));
   for (const Settlement& answer : joined.sink.TakeAnswers()) {
     // Done before the cut, or no longer ours as it was: for the engine the same.

@@ -119,6 +119,7 @@ FaultProxy::~FaultProxy() {
 void FaultProxy::Set(int direction, const Faults& faults) {
   absl::MutexLock lock(&mutex_);
   faults_[direction] = faults;
+  silenced_[direction] = 0;
 }
 
 void FaultProxy::Heal() {
@@ -149,6 +150,12 @@ void FaultProxy::Down() {
 int64_t FaultProxy::accepted() const {
   absl::MutexLock lock(&mutex_);
   return accepted_;
+}
+
+bool FaultProxy::AwaitUnheard(int64_t bytes, absl::Duration limit) const {
+  auto unheard = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return silenced_[1] >= bytes; };
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&unheard), limit);
 }
 
 // Joins what has ended.
@@ -221,6 +228,10 @@ void FaultProxy::Pump(Connection& connection, int direction) {
       if (n < 0) connection.reset = true;
       if (n <= 0) open = false;
       if (n > 0) way.Add(std::string(buffer.data(), static_cast<size_t>(n)), faults, late);
+      if (n > 0 && faults.silent) {
+        absl::MutexLock lock(&mutex_);
+        silenced_[direction] += n;
+      }
     }
     while (!faults.silent && !connection.reset && way.due() <= absl::Now()) {
       std::string bytes = way.Take();

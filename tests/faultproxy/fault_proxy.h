@@ -45,6 +45,9 @@ class FaultProxy {
   void Down();
 
   int64_t accepted() const;  // Connections, ever.
+  // Waits until silence has kept so many bytes from clients since SetToClient; with a Reset they are lost. False:
+  // `limit` passed first.
+  bool AwaitUnheard(int64_t bytes, absl::Duration limit) const;
 
  private:
   struct Connection;
@@ -62,6 +65,7 @@ class FaultProxy {
   bool down_ ABSL_GUARDED_BY(mutex_) = false;
   bool ends_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t accepted_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t silenced_[2] ABSL_GUARDED_BY(mutex_) = {};  // Bytes, since the direction's faults were set.
   std::minstd_rand random_ ABSL_GUARDED_BY(mutex_){1};
   std::vector<std::unique_ptr<Connection>> connections_ ABSL_GUARDED_BY(mutex_);
   std::thread acceptor_;

@@ -157,6 +157,21 @@ TEST_F(FaultProxyTest, SilenceEndsNothingAndLosesNothing) {
   EXPECT_EQ(client.Hear(5), "hello");
 }
 
+TEST_F(FaultProxyTest, WhatSilenceKeptIsLostWithAReset) {
+  Client before(proxy_.port());
+  RoundTrip(before);
+  proxy_.SetToClient({.silent = true});
+  EXPECT_FALSE(proxy_.AwaitUnheard(1, absl::Milliseconds(100)));
+  EXPECT_TRUE(before.Say("hello"));
+  EXPECT_TRUE(proxy_.AwaitUnheard(5, absl::Seconds(10)));
+  proxy_.Reset();
+  proxy_.Heal();
+  EXPECT_EQ(before.Hear(1), "");
+  EXPECT_TRUE(before.ended);
+  Client after(proxy_.port());
+  RoundTrip(after);
+}
+
 TEST_F(FaultProxyTest, SlicesComeOneAfterTheOther) {
   Client client(proxy_.port());
   proxy_.SetToClient({.slice = 2, .slice_pause = absl::Milliseconds(50)});
