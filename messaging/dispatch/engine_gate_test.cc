@@ -1,12 +1,13 @@
 // Pauses, breakers and rate limits as the engine keeps them: nothing lost, nothing out of order, others go on.
 #include <algorithm>
-#include <list>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "messaging/dispatch/engine.h"
+#include "messaging/dispatch/engine_fixture.h"
 
 namespace messaging {
 namespace {
@@ -14,50 +15,13 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class Source : public RecordOwner {
- public:
-  Delivery Make(std::string payload, std::string key, std::string topic) {
-    for (std::string* text : {&payload, &key, &topic}) texts_.push_back(std::move(*text));
-    auto text = texts_.end();
-    Record& record = records_.emplace_back();
-    record.topic = *--text;
-    record.key = *--text;
-    record.payload = *--text;
-    record.has_key = !record.key.empty();
-    record.pinned_bytes = 100;
-    record.owner = this;
-    return Delivery(&record);
-  }
-  Record& last() { return records_.back(); }
-  void Drop(Record*) override { ++dropped; }
-  int dropped = 0;
-
- private:
-  std::list<Record> records_;
-  std::list<std::string> texts_;
-};
-
-class GateTest : public testing::Test {
+class GateTest : public EngineFixture {
  protected:
-  Engine& Make(std::vector<HandlerOptions> options, EngineLimits limits = {}) {
-    options_ = std::move(options);
-    std::vector<EngineHandler> handlers;
-    for (HandlerOptions& o : options_) {
-      if (o.topics.empty()) o.topics = {"t"};
-      handlers.push_back({.name = "h" + std::to_string(handlers.size()), .options = &o});
-    }
-    engine_ = std::make_unique<Engine>(handlers, 1, limits, 1, nullptr);
-    return *engine_;
-  }
   void Offer(const std::string& payload, const std::string& key = "", const std::string& topic = "t") {
-    std::vector<Delivery> batch;
-    batch.push_back(source_.Make(payload, key, topic));
-    engine_->Offer(0, std::move(batch), now_);
+    EngineFixture::Offer(source_.Make(key, topic, payload));
   }
-  void Finish(const Engine::Work& work, absl::Status status = absl::OkStatus()) {
-    std::vector<Engine::Outcome> outcomes(work.tasks.size());
-    for (auto& outcome : outcomes) outcome.status = status;
-    engine_->Finish(work, outcomes, absl::Milliseconds(10), now_);
+  void Finish(const Engine::Work& work, const absl::Status& status = absl::OkStatus()) {
+    EngineFixture::Finish(work, status, absl::Milliseconds(10));
     Answer();
   }
   void Answer() {
@@ -90,13 +54,9 @@ class GateTest : public testing::Test {
     return room.closed == nullptr ? std::vector<std::string>() : *room.closed;
   }
 
-  Source source_;  // Outlives the engine.
-  std::vector<HandlerOptions> options_;
-  std::unique_ptr<Engine> engine_;
   std::vector<Copy> copies_;
   int released_ = 0;
   int count_ = 0;
-  absl::Time now_ = absl::UnixEpoch();
 };
 
 TEST_F(GateTest, APausedHandlerBeginsNothingAndGoesOnInOrder) {
@@ -191,7 +151,7 @@ TEST_F(GateTest, ASuspectOfAPausedHandlerDoesNotHoldUpOthers) {
   Make({{.topics = {"a"}}, {.topics = {"b"}}});
   engine_->PauseHandler(0, true, now_);
   std::vector<Delivery> batch;
-  batch.push_back(source_.Make("suspect", "k", "a"));
+  batch.push_back(source_.Make("k", "a", "suspect"));
   source_.last().suspect = true;
   engine_->Offer(0, std::move(batch), now_);
   Offer("after", "k", "a");
@@ -204,7 +164,7 @@ TEST_F(GateTest, ASuspectOfAPausedHandlerDoesNotHoldUpOthers) {
 TEST_F(GateTest, APauseWhileASuspectsAttemptIsBeingRecorded) {
   Make({{.topics = {"a"}}, {.topics = {"b"}}});
   std::vector<Delivery> batch;
-  batch.push_back(source_.Make("suspect", "k", "a"));
+  batch.push_back(source_.Make("k", "a", "suspect"));
   source_.last().suspect = true;
   engine_->Offer(0, std::move(batch), now_);
   EXPECT_FALSE(engine_->Take(now_));  // Its record is asked for.

@@ -1,60 +1,25 @@
 #include "messaging/dispatch/engine.h"
 
 #include <algorithm>
-#include <list>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "messaging/dispatch/engine_fixture.h"
 
 namespace messaging {
 namespace {
 
-// Records whose drops are counted: what a driver would get back.
-class Source : public RecordOwner {
- public:
-  Delivery Make(std::string key, std::string topic = "t") {
-    texts_.push_back(std::move(key));
-    texts_.push_back(std::move(topic));
-    Record& record = records_.emplace_back();
-    record.key = *std::prev(texts_.end(), 2);
-    record.has_key = !record.key.empty();
-    record.topic = texts_.back();
-    record.position = static_cast<int64_t>(records_.size());
-    record.pinned_bytes = 100;
-    record.owner = this;
-    return Delivery(&record);
-  }
-  Record& last() { return records_.back(); }
-  void Drop(Record*) override { ++dropped; }
-  int dropped = 0;
-
- private:
-  std::list<Record> records_;
-  std::list<std::string> texts_;
-};
-
-class EngineTest : public testing::Test {
+class EngineTest : public EngineFixture {
  protected:
-  Engine& Make(std::vector<HandlerOptions> options, EngineLimits limits = {}, bool batch = false) {
-    options_ = std::move(options);
-    std::vector<EngineHandler> handlers;
-    for (HandlerOptions& o : options_) {
-      if (o.topics.empty()) o.topics = {"t"};
-      handlers.push_back({.name = "h" + std::to_string(handlers.size()), .options = &o, .is_batch = batch});
-    }
-    engine_ = std::make_unique<Engine>(handlers, 1, limits, 1, nullptr);
-    return *engine_;
-  }
   void Offer(std::vector<std::string> keys) {
     std::vector<Delivery> batch;
     for (std::string& key : keys) batch.push_back(source_.Make(std::move(key)));
     engine_->Offer(0, std::move(batch), now_);
   }
-  void Finish(const Engine::Work& work, absl::Status status) {
-    std::vector<Engine::Outcome> outcomes(work.tasks.size());
-    for (auto& outcome : outcomes) outcome.status = status;
-    engine_->Finish(work, outcomes, absl::Microseconds(1), now_);
+  void Finish(const Engine::Work& work, const absl::Status& status) {
+    EngineFixture::Finish(work, status, absl::Microseconds(1));
   }
   std::vector<Settlement> Settlements() {
     auto all = engine_->TakeSettlements();
@@ -68,11 +33,20 @@ class EngineTest : public testing::Test {
     }
     engine_->Settled(0, std::move(settlements), now_);
   }
-
-  Source source_;  // Outlives the engine.
-  std::vector<HandlerOptions> options_;
-  std::unique_ptr<Engine> engine_;
-  absl::Time now_ = absl::UnixEpoch();
+  // A run of three without keys, as short calls before it have earned; nothing if it is none.
+  std::optional<Engine::Work> TakeARunOfThree() {
+    Make({{.order = Order::kNone}});
+    for (int round = 0; round < 6; ++round) {
+      Offer({"", "", "", ""});
+      while (auto work = engine_->Take(now_)) Finish(*work, absl::OkStatus());
+    }
+    AnswerAll(Settlements());
+    Offer({"", "", ""});
+    auto work = engine_->Take(now_);
+    const size_t tasks = work ? work->tasks.size() : 0;
+    EXPECT_EQ(tasks, 3u);
+    return tasks == 3 ? work : std::nullopt;
+  }
 };
 
 TEST_F(EngineTest, OkIsAcknowledged) {
@@ -546,16 +520,8 @@ TEST_F(EngineTest, WhatAWorkerWasToCallAfterALongCallGoesToOthers) {
 }
 
 TEST_F(EngineTest, WhatALongCallKeptFromBeginningGoesOnWithoutKeys) {
-  Make({{.order = Order::kNone}});
-  for (int round = 0; round < 6; ++round) {
-    Offer({"", "", "", ""});
-    while (auto work = engine_->Take(now_)) Finish(*work, absl::OkStatus());
-  }
-  AnswerAll(Settlements());
-  Offer({"", "", ""});
-  auto work = engine_->Take(now_);
+  auto work = TakeARunOfThree();
   ASSERT_TRUE(work);
-  ASSERT_EQ(work->tasks.size(), 3u);
   std::vector<Engine::Outcome> outcomes(3);
   engine_->Unblock(*work, outcomes, 1, now_);
   size_t others = 0;
@@ -570,16 +536,8 @@ TEST_F(EngineTest, WhatALongCallKeptFromBeginningGoesOnWithoutKeys) {
 }
 
 TEST_F(EngineTest, ADrainReleasesWhatALongCallKeptFromBeginning) {
-  Make({{.order = Order::kNone}});
-  for (int round = 0; round < 6; ++round) {
-    Offer({"", "", "", ""});
-    while (auto work = engine_->Take(now_)) Finish(*work, absl::OkStatus());
-  }
-  AnswerAll(Settlements());
-  Offer({"", "", ""});
-  auto work = engine_->Take(now_);
+  auto work = TakeARunOfThree();
   ASSERT_TRUE(work);
-  ASSERT_EQ(work->tasks.size(), 3u);
   engine_->Drain(now_);
   std::vector<Engine::Outcome> outcomes(3);
   engine_->Unblock(*work, outcomes, 1, now_);
