@@ -65,6 +65,8 @@ void KillAtRandom(Bench& bench) {
   std::mt19937 random(20261123);
   WorkerOptions options = processes.Options();
   options.slow = absl::Milliseconds(1);
+  // Where partitions pass from each victim to the next, one message may be in hand at every kill.
+  options.max_retries = kills;
   Worker survivor = processes.Start(options);
   for (int i = 0; i < kills; ++i) {
     Worker victim = processes.Start(options);
