@@ -186,6 +186,7 @@ class Engine {
   void Park(Task* task, bool in_front = false);
   void Unpark(Task* task);
   void PutBack(Task* task, absl::Time now);
+  bool PutBeforeSuspects(Task* task);
   void PutBackFailed(Task* task, Lane* lane, absl::Time now);
   void RegateAll(absl::Time now);
   void Regate(int handler, absl::Time now);

@@ -105,9 +105,23 @@ void Engine::PutBack(Task* task, absl::Time now) {
   }
   if (blocked) return Park(task, /*in_front=*/true);
   if (task->record->suspect) return Place(task, now);
+  if (PutBeforeSuspects(task)) return;
   task->lane = LaneFor(*task);
   task->lane->PushFront(task);
   MakeReady(task->lane, now);
+}
+
+// What came behind it of its key may have been pulled ahead of the lanes meanwhile: it goes before that.
+bool Engine::PutBeforeSuspects(Task* task) {
+  if (!LaneFor(*task)->ordered) return false;
+  const auto behind = std::find_if(suspects_.begin(), suspects_.end(), [task](const Task* other) {
+    return other->handler == task->handler && other->lane == nullptr && other->record->has_key &&
+           other->record->key == task->record->key;
+  });
+  if (behind == suspects_.end()) return false;
+  task->alone = task->record_first = true;
+  suspects_.insert(behind, task);
+  return true;
 }
 
 // A task that failed while its handler's breaker is not closed: as if it had not been called, and behind what was not

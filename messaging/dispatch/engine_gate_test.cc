@@ -121,6 +121,27 @@ TEST_F(GateTest, WhatWasTakenAndNotBegunGoesBackToTheFront) {
   }
 }
 
+TEST_F(GateTest, WhatWasNotBegunGoesBeforeWhatASuspectOfItsKeyPulledAhead) {
+  Make({{}});
+  Offer("1", "k");
+  std::optional<Engine::Work> work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  EngineFixture::Finish(*work, absl::OkStatus(), absl::Microseconds(1));  // Quick: the next two are taken at once.
+  for (const char* payload : {"2", "3", "4"}) Offer(payload, "k");
+  work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  ASSERT_EQ(work->tasks.size(), 2u);
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("k", "t", "suspect"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  std::vector<Engine::Outcome> outcomes(2);
+  outcomes[1].not_begun = true;  // Some handler's gate has changed.
+  engine_->Finish(*work, outcomes, absl::Microseconds(1), now_);
+  Answer();
+  EXPECT_THAT(RunAll(), ElementsAre("3", "4", "suspect"));
+}
+
 TEST_F(GateTest, AFullHandOfAPausedHandlerLeavesHalfTheBudgetToOthers) {
   Make({{.topics = {"a"}}, {.topics = {"b"}}}, {.max_messages = 10});
   for (int i = 0; i < 10; ++i) Offer("a", "", "a");
