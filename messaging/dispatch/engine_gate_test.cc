@@ -288,6 +288,28 @@ TEST_F(GateTest, AProbeThatIsRevokedIsFollowedByAnother) {
   EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
 }
 
+TEST_F(GateTest, AKeyWhoseSuspectIsRevokedWhileItWaitsToBeAloneIsFree) {
+  Make({WithBreaker({.topics = {"a"}, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict}),
+        {.topics = {"b"}}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("k", "a", "suspect"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect"));
+  Offer("opens the breaker", "k2", "a");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens the breaker"));
+  engine_->Revoke(0, [](const Record& record) { return record.key == "k2"; });
+  Offer("next", "k", "a");
+  Offer("other", "", "b");
+  std::optional<Engine::Work> other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_)) << "the suspect is the probe, and would not be alone";
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "suspect"; });
+  Finish(*other);
+  EXPECT_THAT(RunAll(), ElementsAre("next"));
+}
+
 TEST_F(GateTest, StrictOrderHoldsOverABreaker) {
   Make({WithBreaker({.max_retries = 3, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
   for (const char* payload : {"a1", "a2"}) Offer(payload, "a");

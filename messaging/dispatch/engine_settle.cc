@@ -330,6 +330,8 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
       if (!drops(task)) lane.PushBack(task);
     }
   };
+  // Those that a held key's lane waits for come before the lanes: it may end with them.
+  suspects_.erase(std::remove_if(suspects_.begin(), suspects_.end(), drops), suspects_.end());
   for (auto& state : states_) {
     state->parked.erase(std::remove_if(state->parked.begin(), state->parked.end(), drops), state->parked.end());
     filter(state->unordered);
@@ -347,7 +349,6 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
       state->held.erase(held++);
     }
   }
-  suspects_.erase(std::remove_if(suspects_.begin(), suspects_.end(), drops), suspects_.end());
   return dropped;
 }
 
