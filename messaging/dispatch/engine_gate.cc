@@ -195,10 +195,12 @@ void Engine::Regate(int handler, absl::Time now) {
   Probe(handler, now);
 }
 
-// Earlier ones of a key come first: what waits behind a held key, then suspects, then what is in lanes.
+// Earlier ones of a key come first: what waits behind a held key, then suspects, then what is in lanes, and what came
+// when the gate was closed already.
 void Engine::ParkBlocked(int handler) {
   if (!gated_) return;
   HandlerState& state = *states_[handler];
+  const std::deque<Task*> later = std::exchange(state.parked, {});
   const auto park = [&](Task* task) {
     if (task->handler != handler || task->begin_asked || !Blocked(*task)) return false;
     task->alone = false;
@@ -234,6 +236,7 @@ void Engine::ParkBlocked(int handler) {
   for (auto& lane : state.lanes) {
     if (lane != nullptr) filter(*lane, 0);
   }
+  state.parked.insert(state.parked.end(), later.begin(), later.end());
 }
 
 // Lets one task of a handler with a half-open breaker through, if there is one and none is under way.

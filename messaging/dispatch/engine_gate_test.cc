@@ -310,6 +310,27 @@ TEST_F(GateTest, AKeyWhoseSuspectIsRevokedWhileItWaitsToBeAloneIsFree) {
   EXPECT_THAT(RunAll(), ElementsAre("next"));
 }
 
+TEST_F(GateTest, AProbeThatWaitsBehindALongCallOfItsKeyKeepsItsPlace) {
+  Make({WithBreaker({.max_retries = 5})});
+  Offer("long", "k");
+  std::optional<Engine::Work> running = engine_->Take(now_);
+  ASSERT_TRUE(running);
+  for (const char* payload : {"fails", "opens"}) Offer(payload);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("fails", "opens"));
+  engine_->Revoke(0, [](const Record& record) { return !record.has_key; });
+  Offer("first", "k");
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_)) << "the probe waits for the call that runs";
+  Offer("second", "k");
+  std::vector<Engine::Outcome> outcomes(1);
+  engine_->Unblock(*running, outcomes, 1, now_);
+  EXPECT_FALSE(engine_->Take(now_)) << "and still does, in the lane of its key's own";
+  engine_->PauseHandler(0, true, now_);
+  engine_->PauseHandler(0, false, now_);
+  Finish(*running);
+  EXPECT_THAT(RunAll(), ElementsAre("first", "second"));
+}
+
 TEST_F(GateTest, StrictOrderHoldsOverABreaker) {
   Make({WithBreaker({.max_retries = 3, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
   for (const char* payload : {"a1", "a2"}) Offer(payload, "a");
