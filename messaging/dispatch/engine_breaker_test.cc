@@ -1,0 +1,229 @@
+// Circuit breakers as the engine keeps them: no attempt is burned, one probe at a time, keys stay in order.
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "messaging/dispatch/engine.h"
+#include "messaging/dispatch/engine_gate_fixture.h"
+
+namespace messaging {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+using EngineBreakerTest = GateFixture;
+
+HandlerOptions WithBreaker(HandlerOptions options = {}) {
+  options.breaker = {.failures = 2, .probe_after = absl::Seconds(10)};
+  return options;
+}
+
+TEST_F(EngineBreakerTest, ABreakerPausesAndBurnsNoAttempt) {
+  Make({WithBreaker({.max_retries = 1})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  ASSERT_EQ(copies_.size(), 1u) << "the second opened it, and does not count";
+  EXPECT_EQ(copies_[0].kind, Copy::Kind::kRetry);
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kTripped);
+  EXPECT_THAT(Closed(), ElementsAre("t"));
+  EXPECT_EQ(engine_->NextEvent(), now_ + absl::Seconds(10));
+  for (int i = 0; i < 6; ++i) {  // The same two in turn, however long it takes.
+    now_ += absl::Seconds(10);
+    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre(i % 2 == 0 ? "3" : "2"));
+  }
+  EXPECT_EQ(copies_.size(), 1u);
+  now_ += absl::Seconds(10);
+  EXPECT_THAT(RunAll(), ElementsAre("3", "2"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
+  EXPECT_EQ(copies_.size(), 1u);
+}
+
+TEST_F(EngineBreakerTest, WhatRanWhenTheBreakerOpenedDoesNotCountEither) {
+  Make({WithBreaker({.max_retries = 0})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  std::vector<Engine::Work> works;
+  while (std::optional<Engine::Work> work = engine_->Take(now_)) works.push_back(*std::move(work));
+  ASSERT_EQ(works.size(), 3u);
+  for (const Engine::Work& work : works) Finish(work, absl::UnavailableError("down"));
+  EXPECT_EQ(copies_.size(), 1u);
+  EXPECT_EQ(engine_->in_hand(), 2u);
+}
+
+TEST_F(EngineBreakerTest, AProbeIsAloneAndTheNextOneReadWhenNothingIsInHand) {
+  Make({WithBreaker({.max_retries = 0, .order = Order::kNone})});
+  Offer("1");
+  Offer("2");
+  Offer("bad");
+  RunAll(absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  EXPECT_FALSE(engine_->Take(now_));
+  Offer("4");
+  EXPECT_FALSE(engine_->Take(now_));
+  EXPECT_THAT(Closed(), ElementsAre("t"));
+  Finish(*probe, absl::InvalidArgumentError("says nothing about the handler"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kProbing);
+  probe = engine_->Take(now_);
+  ASSERT_TRUE(probe) << "the next one";
+  Finish(*probe, absl::InvalidArgumentError("nor does this"));
+  probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  Finish(*probe, absl::InvalidArgumentError("nor does this"));
+  (void)engine_->Take(now_);
+  EXPECT_EQ(engine_->in_hand(), 0u);
+  EXPECT_THAT(Closed(), IsEmpty()) << "there is nothing to try in hand";
+  Offer("5");
+  EXPECT_THAT(RunAll(), ElementsAre("5"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
+}
+
+TEST_F(EngineBreakerTest, AProbeThatIsRevokedIsFollowedByAnother) {
+  Make({WithBreaker({.max_retries = 0})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  RunAll(absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  engine_->Tick(now_);  // One waits in its lane as the probe.
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "3"; });
+  EXPECT_THAT(RunAll(), ElementsAre("2"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
+}
+
+TEST_F(EngineBreakerTest, AKeyWhoseSuspectIsRevokedWhileItWaitsToBeAloneIsFree) {
+  Make({WithBreaker({.topics = {"a"}, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict}),
+        {.topics = {"b"}}});
+  std::vector<Delivery> batch;
+  batch.push_back(source_.Make("k", "a", "suspect"));
+  source_.last().suspect = true;
+  engine_->Offer(0, std::move(batch), now_);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect"));
+  Offer("opens the breaker", "k2", "a");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens the breaker"));
+  engine_->Revoke(0, [](const Record& record) { return record.key == "k2"; });
+  Offer("next", "k", "a");
+  Offer("other", "", "b");
+  std::optional<Engine::Work> other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_)) << "the suspect is the probe, and would not be alone";
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "suspect"; });
+  Finish(*other);
+  EXPECT_THAT(RunAll(), ElementsAre("next"));
+}
+
+TEST_F(EngineBreakerTest, AProbeThatWaitsBehindALongCallOfItsKeyKeepsItsPlace) {
+  Make({WithBreaker({.max_retries = 5})});
+  Offer("long", "k");
+  std::optional<Engine::Work> running = engine_->Take(now_);
+  ASSERT_TRUE(running);
+  for (const char* payload : {"fails", "opens"}) Offer(payload);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("fails", "opens"));
+  engine_->Revoke(0, [](const Record& record) { return !record.has_key; });
+  Offer("first", "k");
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_)) << "the probe waits for the call that runs";
+  Offer("second", "k");
+  std::vector<Engine::Outcome> outcomes(1);
+  engine_->Unblock(*running, outcomes, 1, now_);
+  EXPECT_FALSE(engine_->Take(now_)) << "and still does, in the lane of its key's own";
+  engine_->PauseHandler(0, true, now_);
+  engine_->PauseHandler(0, false, now_);
+  Finish(*running);
+  EXPECT_THAT(RunAll(), ElementsAre("first", "second"));
+}
+
+TEST_F(EngineBreakerTest, StrictOrderHoldsOverABreaker) {
+  Make({WithBreaker({.max_retries = 3, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
+  for (const char* payload : {"a1", "a2"}) Offer(payload, "a");
+  for (const char* payload : {"b1", "b2"}) Offer(payload, "b");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("a1", "b1"));
+  for (int i = 0; i < 4; ++i) {
+    now_ += absl::Seconds(10);
+    const std::vector<std::string> ran = RunAll(absl::UnavailableError("down"));
+    ASSERT_EQ(ran.size(), 1u);
+    EXPECT_TRUE(ran[0] == "a1" || ran[0] == "b1") << ran[0];
+  }
+  now_ += absl::Seconds(10);
+  const std::vector<std::string> ran = RunAll();
+  EXPECT_EQ(ran.size(), 4u);
+  const auto place = [&](const char* what) { return std::find(ran.begin(), ran.end(), what) - ran.begin(); };
+  EXPECT_LT(place("a1"), place("a2"));
+  EXPECT_LT(place("b1"), place("b2"));
+  EXPECT_THAT(copies_, IsEmpty());
+}
+
+TEST_F(EngineBreakerTest, WhatFollowsARunningCallOfItsStrictKeyIsNoProbe) {
+  Make({WithBreaker({.max_retries = 3, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
+  Offer("a1", "a");
+  std::optional<Engine::Work> first = engine_->Take(now_);
+  ASSERT_TRUE(first);
+  Offer("a2", "a");
+  Offer("1");
+  Offer("2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  EXPECT_EQ(probe->tasks[0]->record->payload, "2");
+  Finish(*first, absl::UnavailableError("down"));  // It does not count, and comes again.
+  Finish(*probe, absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  EXPECT_THAT(RunAll(),
+              testing::AnyOf(ElementsAre("a1", "a2", "2"), ElementsAre("a1", "2", "a2"), ElementsAre("2", "a1", "a2")));
+}
+
+TEST_F(EngineBreakerTest, AStrictKeyIsTriedWhenItsRunningCallHasEnded) {
+  Make({WithBreaker({.max_retries = 0, .order = Order::kPerKeyStrict})});
+  Offer("a1", "a");
+  std::optional<Engine::Work> first = engine_->Take(now_);
+  ASSERT_TRUE(first);
+  Offer("a2", "a");
+  Offer("1");
+  Offer("2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "2"; });
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_));
+  Finish(*first);
+  EXPECT_THAT(RunAll(), ElementsAre("a2"));
+}
+
+TEST_F(EngineBreakerTest, APauseWhileAProbeWaitsForItsKeyKeepsItsPlace) {
+  Make({WithBreaker({.max_retries = 3})});
+  Offer("a1", "a");
+  std::optional<Engine::Work> first = engine_->Take(now_);
+  ASSERT_TRUE(first);
+  Offer("a2", "a");
+  Offer("a3", "a");
+  Offer("1");
+  Offer("2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
+  now_ += absl::Seconds(10);
+  engine_->Tick(now_);  // "a2" is the probe, behind "a1".
+  engine_->PauseTopic("t", true, now_);
+  engine_->PauseTopic("t", false, now_);
+  Finish(*first);
+  EXPECT_THAT(RunAll(), testing::AnyOf(ElementsAre("a2", "2", "a3"), ElementsAre("a2", "a3", "2")));
+}
+
+TEST_F(EngineBreakerTest, APauseDuringAProbeAndAResumeAfterIt) {
+  Make({WithBreaker({.max_retries = 0})});
+  for (const char* payload : {"1", "2", "3"}) Offer(payload);
+  RunAll(absl::UnavailableError("down"));
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> probe = engine_->Take(now_);
+  ASSERT_TRUE(probe);
+  engine_->PauseHandler(0, true, now_);
+  Finish(*probe);
+  EXPECT_FALSE(engine_->Take(now_));
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_EQ(RunAll().size(), 1u);
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+}  // namespace
+}  // namespace messaging
