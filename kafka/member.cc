@@ -145,9 +145,16 @@ absl::Status Member::Close(absl::Time deadline) {
   }
   closing_ = true;
   Notify();
-  absl::MutexLock lock(&mutex_);
-  if (mutex_.AwaitWithDeadline(absl::Condition(&close_done_), deadline + kLeaveLimit)) return close_status_;
-  return absl::DeadlineExceededError(absl::StrCat(options_->Address(), " did not answer in time"));
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&close_done_), deadline + kLeaveLimit)) {
+      return absl::DeadlineExceededError(absl::StrCat(options_->Address(), " did not answer in time"));
+    }
+    status = close_status_;
+  }
+  if (thread_.joinable()) thread_.join();  // A handler that never returns may keep this object for good.
+  return status;
 }
 
 absl::StatusOr<int64_t> Member::Backlog() {

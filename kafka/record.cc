@@ -140,7 +140,7 @@ absl::Time DueOf(const rd_kafka_message_t& message) {
 
 Message CopyMessage(Record& record, const Copy& copy, const std::string& group, std::string place, std::string key,
                     absl::Time now) {
-  if (record.load_metadata != nullptr) std::exchange(record.load_metadata, nullptr)(record);
+  record.LoadMetadata();
   Message message;
   message.topic = std::move(place);
   message.payload = record.payload;

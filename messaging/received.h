@@ -63,11 +63,7 @@ class Received {
 
  private:
   Record& Loaded() const {
-    if (record_->load_metadata != nullptr) {
-      auto load = record_->load_metadata;
-      record_->load_metadata = nullptr;
-      load(*record_);
-    }
+    record_->LoadMetadata();
     return *record_;
   }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -29,7 +30,7 @@ struct Record {
   int64_t position = -1;   // Offset, row number, ...: whatever identifies it in its topic and partition. -1: none.
   absl::Time timestamp = absl::InfinitePast();
 
-  // Metadata. A driver that parses it lazily sets `load_metadata`; readers go through Received, which calls it once.
+  // Metadata. A driver that parses it lazily sets `load_metadata`; readers call LoadMetadata first, as Received does.
   std::string_view id;            // Empty for a foreign message that has none.
   std::string_view content_type;  // Empty: none declared.
   absl::Span<const HeaderView> headers;
@@ -48,6 +49,11 @@ struct Record {
 
   class RecordOwner* owner = nullptr;  // Who takes it back; set by the driver.
   size_t pinned_bytes = 0;             // What holding it keeps in memory; 0: the sum of its views.
+
+  // Not for two threads at once: where several handlers share a message, before they are called.
+  void LoadMetadata() {
+    if (load_metadata != nullptr) std::exchange(load_metadata, nullptr)(*this);
+  }
 
   size_t ByteSize() const {
     return pinned_bytes != 0 ? pinned_bytes : sizeof(Record) + payload.size() + key.size() + topic.size();

@@ -12,6 +12,8 @@
 namespace messaging::redis {
 namespace {
 
+using std::string_view_literals::operator""sv;
+
 class ReplyTest : public testing::Test {
  protected:
   // Null: not whole yet, or wrong.
@@ -29,7 +31,7 @@ class ReplyTest : public testing::Test {
 
 TEST_F(ReplyTest, EveryKindIsReadAsHiredisDoes) {
   Feed("+OK\r\n-ERR no\r\n:-7\r\n$-1\r\n*-1\r\n$0\r\n\r\n*0\r\n");
-  Feed(std::string_view("*2\r\n$3\r\na\0b\r\n*2\r\n:1\r\n$-1\r\n", 29));
+  Feed("*2\r\n$3\r\na\0b\r\n*2\r\n:1\r\n$-1\r\n"sv);
   ReplyPtr reply = Next();
   EXPECT_EQ(reply->type, REDIS_REPLY_STATUS);
   EXPECT_STREQ(reply->str, "OK");

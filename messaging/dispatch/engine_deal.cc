@@ -38,6 +38,7 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
   }
   if (record.suspect && targets.size() > 1) return SplitSuspect(hold, targets);
   hold->shared = targets.size() > 1;
+  if (hold->shared) hold->delivery.record()->LoadMetadata();  // Its handlers run on several threads.
   Task* used_up = nullptr;  // At most one: the attempts that are known are of one handler.
   for (int target : targets) {
     Task* task = hold->AddTask();

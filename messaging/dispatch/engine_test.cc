@@ -80,6 +80,18 @@ TEST_F(EngineTest, OneKeyAtATimeOthersMeanwhile) {
   EXPECT_EQ(third->tasks[0]->record->position, 2);
 }
 
+// Loading is not for two threads at once, and theirs are called by several.
+TEST_F(EngineTest, WhatHandlersShareIsLoadedBeforeTheyAreCalled) {
+  for (const size_t handlers : {1u, 2u}) {
+    Make(std::vector<HandlerOptions>(handlers));
+    Delivery delivery = source_.Make("");
+    Record& record = source_.last();
+    record.load_metadata = [](Record& loaded) { loaded.id = "loaded"; };
+    EngineFixture::Offer(std::move(delivery));
+    EXPECT_EQ(record.id, handlers > 1 ? "loaded" : "");
+  }
+}
+
 TEST_F(EngineTest, ConcurrencyIsALimitForEachHandler) {
   Make({{.order = Order::kNone, .concurrency = 2}});
   Offer({"", "", ""});

@@ -18,6 +18,9 @@ namespace {
 constexpr auto kFor = std::chrono::seconds(4);
 constexpr size_t kLongest = 1 << 16;
 
+// Bytes that mean something to one parser or another.
+constexpr char kTelling[] = "\0\xff\x7f\x80{}[]\"\\,:%@/?&=\r\n$*-0";
+
 class Mutator {
  public:
   Mutator(std::vector<std::string> corpus, uint64_t seed) : corpus_(std::move(corpus)), random_(seed) {}
@@ -58,7 +61,7 @@ class Mutator {
         text.insert(at, other.substr(Below(other.size() + 1), Below(64)));
         break;
       case 6:
-        if (at < text.size()) text[at] = "\0\xff\x7f\x80{}[]\"\\,:%@/?&=\r\n$*-0"[Below(26)];
+        if (at < text.size()) text[at] = kTelling[Below(sizeof(kTelling) - 1)];
         break;
     }
   }

@@ -5,11 +5,13 @@
 Tests tagged no-sanitize are left out. The last line is "N passed, N failed".
 """
 import argparse
+import os
 import run_tests
 
+SUPPRESSIONS = os.path.join(run_tests.TREE, "tools", "internal", "tsan_suppressions.txt")
 CONFIGS = {
     "address": ["--config=asan", "--config=ubsan", "--platform_suffix=asan-ubsan"],
-    "thread": ["--config=tsan"],
+    "thread": ["--config=tsan", f"--test_env=TSAN_OPTIONS=second_deadlock_stack=1:suppressions={SUPPRESSIONS}"],
 }
 parser = argparse.ArgumentParser(prog="tools/sanitize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("which", nargs="?", choices=CONFIGS)
