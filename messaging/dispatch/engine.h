@@ -72,6 +72,8 @@ class Engine {
     Task* next = nullptr;
     int handler = 0;
     int attempt = 1;  // Which attempt it is, once it is taken.
+    int stored = 0;   // Attempts that the broker knows of ...
+    int asked = 0;    // ... and those that it is asked to record.
     absl::Time arrived;
     absl::Time running_since = absl::InfinitePast();  // A call was begun with it; past: none runs.
     absl::Time not_before = absl::InfinitePast();     // Strict order: it waits for its retry until then.

@@ -43,7 +43,8 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
   for (int target : targets) {
     Task* task = hold->AddTask();
     *task = Task{.hold = hold, .record = hold->delivery.record(), .handler = target, .arrived = now};
-    task->attempt = RecordedAttempts(*task) + 1;
+    task->stored = RecordedAttempts(*task);
+    task->attempt = task->stored + 1;
     if (hold->shared && task->attempt > states_[target]->options->max_retries + 1) {
       used_up = task;
     } else if (record.not_before > now && record.has_key && states_[target]->strict()) {

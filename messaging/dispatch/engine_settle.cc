@@ -115,13 +115,12 @@ Engine::Lane* Engine::HeldLane(Task* task) {
 // as a copy for this one.
 void Engine::ReleaseTask(Task* task, absl::Time now) {
   Hold* hold = task->hold;
-  const int recorded = RecordedAttempts(*task);
   const absl::Duration wait = std::max(task->not_before - now, absl::ZeroDuration());
   if (hold->begun && hold->shared) {
     AddCopy(task, Copy::Kind::kRetry, wait, absl::CancelledError("draining"), task->attempt, now);
     return CloseTask(task);
   }
-  if (task->recorded || task->attempt != recorded) {  // The broker's count is another one.
+  if (task->recorded || task->attempt != task->stored) {  // The broker's count is another one.
     task->release_after = true;
     task->lane = nullptr;
     return AskBegin(task, task->attempt, wait);
@@ -158,6 +157,7 @@ void Engine::Settle(Hold* hold, Settlement::Verdict verdict) {
 void Engine::AskBegin(Task* task, int attempts, absl::Duration wait) {
   Hold* hold = task->hold;
   task->begin_asked = true;
+  task->asked = attempts;
   if (!hold->delivery) {  // Lent for another handler's record: after that.
     hold->begins.push_back({task, attempts, wait});
     return;
@@ -185,6 +185,7 @@ void Engine::AnswerBegin(Task* task, Settlement answer, absl::Time now) {
     Unqueue(task, now);
     return CloseTask(task);
   }
+  task->stored = task->asked;
   if (!hold->begins.empty()) {
     const Hold::LentBegin next = hold->begins.front();
     hold->begins.erase(hold->begins.begin());
@@ -253,18 +254,8 @@ void Engine::ReleaseQueued(const std::function<bool(const Task&)>& which, absl::
     return which(task) && (!task.hold->begun || task.begun || task.parked || states_[task.handler]->bucket.limited());
   });
   for (Task* task : dropped) {
-    if (task->hold->begun) {
-      --task->attempt;
-      ReleaseTask(task, now);
-    } else {
-      task->hold->release = true;
-      if (!task->recorded) {
-        CloseTask(task);
-      } else {
-        --task->attempt;
-        ReleaseTask(task, now);
-      }
-    }
+    --task->attempt;
+    ReleaseTask(task, now);
   }
 }
 
