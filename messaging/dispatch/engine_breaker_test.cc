@@ -137,24 +137,20 @@ TEST_F(EngineBreakerTest, AProbeThatWaitsBehindALongCallOfItsKeyKeepsItsPlace) {
 }
 
 // Its attempt was recorded before it was called, and does not count.
-TEST_F(EngineBreakerTest, ASuspectThatFailedAsAProbeIsReleasedWithTheAttemptsThatCount) {
-  Make({WithBreaker({.max_retries = 0})});
-  for (const char* payload : {"1", "2"}) Offer(payload);
-  RunAll(absl::UnavailableError("down"));
-  engine_->Revoke(0, [](const Record&) { return true; });
+TEST_F(EngineBreakerTest, ASuspectThatOpenedItIsReleasedWithTheAttemptsThatCount) {
+  Make({WithBreaker({.max_retries = 5, .order = Order::kPerKeyStrict})});
   std::vector<Delivery> batch;
   batch.push_back(source_.Make("k", "t", "suspect"));
   source_.last().suspect = true;
   engine_->Offer(0, std::move(batch), now_);
-  now_ += absl::Seconds(10);
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect"));
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect", "suspect"));
   engine_->Drain(now_);
   auto orders = engine_->TakeSettlements();
   ASSERT_EQ(orders.size(), 1u);
   ASSERT_EQ(orders[0].second.size(), 1u);
   const Settlement& begin = orders[0].second[0];
   EXPECT_EQ(begin.verdict, Settlement::Verdict::kBegin);
-  EXPECT_EQ(begin.copies->front().failure.attempts, 0);
+  EXPECT_EQ(begin.copies->front().failure.attempts, 1);
   engine_->Settled(0, std::move(orders[0].second), now_);
   Answer();
   EXPECT_EQ(released_, 1);
