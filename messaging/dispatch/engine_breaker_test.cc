@@ -142,8 +142,14 @@ TEST_F(EngineBreakerTest, ASuspectThatOpenedItIsReleasedWithTheAttemptsThatCount
   std::vector<Delivery> batch;
   batch.push_back(source_.Make("k", "t", "suspect"));
   source_.last().suspect = true;
+  source_.last().attempts = 1;
+  source_.last().not_before = now_ + absl::Seconds(1);
   engine_->Offer(0, std::move(batch), now_);
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect", "suspect"));
+  Offer("1");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1"));
+  now_ += absl::Seconds(1);
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect"));
+  EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kTripped);
   engine_->Drain(now_);
   auto orders = engine_->TakeSettlements();
   ASSERT_EQ(orders.size(), 1u);
