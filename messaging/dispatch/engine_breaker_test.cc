@@ -237,6 +237,22 @@ TEST_F(EngineBreakerTest, APauseWhileAProbeWaitsForItsKeyKeepsItsPlace) {
   EXPECT_THAT(RunAll(), testing::AnyOf(ElementsAre("a2", "2", "a3"), ElementsAre("a2", "a3", "2")));
 }
 
+TEST_F(EngineBreakerTest, APauseWhileAProbesAttemptIsBeingRecorded) {
+  Make({WithBreaker({.max_retries = 5, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
+  Offer("held", "k");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("held"));
+  Offer("opens the breaker", "k2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens the breaker"));
+  engine_->Revoke(0, [](const Record& record) { return record.key == "k2"; });
+  now_ += absl::Seconds(10);
+  EXPECT_FALSE(engine_->Take(now_));  // The held one is the probe, and its record asked for.
+  engine_->PauseHandler(0, true, now_);
+  EXPECT_THAT(RunAll(), IsEmpty());
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("held"));
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
 TEST_F(EngineBreakerTest, APauseDuringAProbeAndAResumeAfterIt) {
   Make({WithBreaker({.max_retries = 0})});
   for (const char* payload : {"1", "2", "3"}) Offer(payload);

@@ -191,6 +191,8 @@ void Engine::Regate(int handler, absl::Time now) {
   }
   if (!state.closed()) {
     for (auto held = state.held.begin(); held != state.held.end();) MakeReady((held++)->second.get(), now);
+  } else if (state.probe != nullptr && state.probe->lane != nullptr) {
+    MakeReady(state.probe->lane, now);  // Its record may have come during a pause.
   }
   Probe(handler, now);
 }
