@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kafka/offsets.h"
 #include "kafka/producer.h"
 #include "kafka/reader.h"
 #include "kafka/record.h"
@@ -312,6 +313,72 @@ TEST(KafkaConsumerTest, ATopicThatIsMadeAnewIsReadFromItsBeginning) {
     joined.subscription->Settle(std::move(more));
   }
   EXPECT_THAT(left, ::testing::IsEmpty());
+}
+
+// What group "g" has written for a partition.
+kafka::Offsets Committed(const std::string& topic, int32_t partition) {
+  const auto handle = kafka::MakeHandle(RD_KAFKA_CONSUMER, *Options(), {{"group.id", "g"}}, 0);
+  const kafka::PartitionList one(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(one.get(), topic.c_str(), partition);
+  EXPECT_EQ(rd_kafka_committed(handle->get(), one.get(), 30'000), RD_KAFKA_RESP_ERR_NO_ERROR);
+  return kafka::Offsets::Resume(one->elems[0].offset,
+                                {static_cast<const char*>(one->elems[0].metadata), one->elems[0].metadata_size});
+}
+
+// Holds what it is given until partitions are taken away. Then it acknowledges what it has of them, and begins the
+// rest: in the moment when only the former are committed.
+class BeginsWhileOthersLeave : public FakeSink {
+ public:
+  void Withdraw(std::function<bool(const Record&)> which) override {
+    std::vector<Settlement> batch;
+    size_t leaving = 0;
+    for (Delivery& delivery : TakeAll()) {
+      const bool leaves = which(*delivery.record());
+      leaving += leaves ? 1 : 0;
+      batch.push_back(leaves ? std::move(delivery).Ack() : std::move(delivery).Begin("h", 1));
+    }
+    std::vector<Delivery> kept;
+    if (leaving == 0) {  // Other topics'.
+      for (Settlement& settlement : batch) kept.push_back(std::move(settlement.delivery));
+      return Deliver(std::move(kept));
+    }
+    subscription->Settle(std::move(batch));
+  }
+  void Settled(std::vector<Settlement> batch) override {
+    for (const Settlement& answer : batch) {
+      if (answer.verdict != Settlement::Verdict::kBegin) continue;
+      const auto& record = static_cast<const kafka::KafkaRecord&>(*answer.delivery.record());
+      const kafka::Offsets stored = Committed("leaves", record.message->partition);
+      noted = noted.value_or(true) && stored.FindNote(record.message->offset) != nullptr;
+    }
+    FakeSink::Settled(std::move(batch));
+  }
+
+  std::shared_ptr<Subscription> subscription;
+  std::optional<bool> noted;  // Was each attempt with the server when its Begin was answered?
+};
+
+TEST(KafkaConsumerTest, ABeginIsAnsweredWhenItsOwnPartitionIsCommitted) {
+  constexpr size_t kMessages = 60;
+  const auto broker = Connect({{"commit_interval", "10m"}}, {{"leaves", {.partitions = 12}}});
+  for (size_t i = 0; i < kMessages; ++i) {
+    const OutgoingPtr message = NewMessage("leaves", "m", absl::StrCat(i));
+    broker->Publish(message);
+    ASSERT_TRUE(message->WaitUntil(message->deadline()));
+  }
+  BeginsWhileOthersLeave sink;
+  const auto made = broker->Subscribe({.group = "g", .topics = {{.topic = "leaves", .handlers = {"h"}}}}, &sink);
+  ASSERT_TRUE(made.ok()) << made.status();
+  sink.subscription = *made;
+  ASSERT_EQ(sink.subscription->Start(), absl::OkStatus());
+  ASSERT_TRUE(sink.WaitForDeliveries(kMessages, kLimit));
+  Joined other(*broker, "leaves");
+  EXPECT_TRUE(other.started.ok()) << other.started;
+  EXPECT_TRUE(sink.WaitForAnswers(kMessages, kLimit));
+  EXPECT_EQ(sink.noted, true);
+  sink.subscription->StopFetching();
+  for (Settlement& answer : sink.TakeAnswers()) answer.delivery = Delivery();
+  EXPECT_EQ(sink.subscription->Close(absl::Now() + kLimit), absl::OkStatus());
 }
 
 // Other handlers may be reading it.

@@ -212,12 +212,11 @@ bool Member::StepOnce() {
   CommitIfDue(Now());
   AnswerAll();
   std::erase_if(partitions_, [this](const std::unique_ptr<Partition>& partition) {
-    return partition->state == Partition::State::kGone && partition->in_hand == 0 && commits_asked_ == 0;
+    return partition->state == Partition::State::kGone && partition->in_hand == 0 && asked_.empty();
   });
   if (closing_) {
     absl::MutexLock lock(&mutex_);
-    const bool settled =
-        verdicts_.empty() && dropped_.empty() && storing_ == 0 && begins_.empty() && commits_asked_ == 0;
+    const bool settled = verdicts_.empty() && dropped_.empty() && storing_ == 0 && !AnyBegun() && asked_.empty();
     if (settled || Now() >= close_by_) return false;
   }
   {
@@ -283,7 +282,7 @@ void Member::Leave() {
     limit = std::min(std::max(close_by_, Now()), Now() + kLeaveLimit);
   }
   CommitAndWait([](const Partition& partition) { return partition.state != Partition::State::kGone; }, limit);
-  const bool flushed = commits_asked_ == 0;
+  const bool flushed = asked_.empty();
   for (const auto& partition : partitions_) {
     if (partition->state != Partition::State::kGone) Abandon(partition.get());
   }
@@ -296,10 +295,7 @@ void Member::Leave() {
     }
   }
   PollCommits();
-  for (Settlement& begin : std::exchange(begins_, {})) {
-    if (begin.delivery.record() != nullptr) begin.status = absl::CancelledError("the subscription is closed");
-    answers_.push_back(std::move(begin));
-  }
+  if (!asked_.empty()) OnCommitted(RD_KAFKA_RESP_ERR__TIMED_OUT, nullptr);
   AnswerAll();
   bool empty = false;
   {

@@ -51,8 +51,9 @@ struct Partition {
   absl::Time due = absl::InfinitePast();  // Of the head of `waiting`.
   int64_t paused_at = -1;                 // The offset to go on with.
 
-  bool touched = false;  // There may be something to commit.
-  Offsets::Commit sent;  // The last that was asked.
+  bool touched = false;           // There may be something to commit.
+  Offsets::Commit sent;           // The last that was asked.
+  std::vector<Settlement> begun;  // Answered when its next commit is stored: Begin, and what was copied.
 };
 
 class Member : public Subscription, public std::enable_shared_from_this<Member> {
@@ -80,9 +81,11 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
     int left = 0;
     absl::Status status;
   };
+  // Of one partition: what the commit answers, when it is stored.
   struct CommitAsked {
-    std::vector<std::pair<Partition*, Offsets::Commit>> partitions;
-    std::vector<Settlement> begins;
+    Partition* partition;
+    Offsets::Commit commit;
+    std::vector<Settlement> begun;
   };
 
   // member.cc: its life, and its thread's.
@@ -139,7 +142,9 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   void Commit(bool open, const std::function<bool(const Partition&)>& which);
   void CommitAndWait(const std::function<bool(const Partition&)>& which, absl::Time limit);
   void PollCommits();
-  void OnCommitted(CommitAsked& asked, rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions);
+  void OnCommitted(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions);
+  bool AnyBegun() const;
+  void CancelBegun(Partition& partition);
   void AnswerAll();
   size_t InHandOf(Partition::State state) const;
 
@@ -182,8 +187,7 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   int64_t shared_read_ = 0;
   double mean_bytes_ = 1 << 10;
   std::vector<Settlement> answers_;
-  std::vector<Settlement> begins_;  // To be answered by the next commit: Begin, and what was copied.
-  int commits_asked_ = 0;
+  std::vector<CommitAsked> asked_;  // In the commit that has no answer yet; there is one at a time.
   bool claim_wanted_ = false;
   absl::Time next_commit_ = absl::InfinitePast();
   absl::Time wake_at_ = absl::InfiniteFuture();

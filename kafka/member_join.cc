@@ -254,6 +254,7 @@ void Member::Abandon(Partition* partition) {
   partition->state = Partition::State::kGone;
   for (KafkaRecord* record : std::exchange(partition->returned, {})) Free(record);
   DropWaiting(*partition);
+  CancelBegun(*partition);
   if (partition->queue != nullptr && partition->alone) {
     rd_kafka_queue_cb_event_enable(partition->queue.get(), nullptr, nullptr);
   }

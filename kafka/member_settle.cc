@@ -1,5 +1,6 @@
 // Verdicts, the copies they ask for, and commits.
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,6 +27,11 @@ constexpr absl::Duration kCommitAgain = absl::Milliseconds(200);
 absl::Time Now() { return Clock::Steady().Now(); }
 
 KafkaRecord* RecordOf(const Settlement& settlement) { return static_cast<KafkaRecord*>(settlement.delivery.record()); }
+
+// Of a partition that is gone. The engine keeps the record; one without is done, and answered as such.
+void CancelBegin(Settlement& begin) {
+  if (RecordOf(begin) != nullptr) begin.status = absl::CancelledError("its partition went to another member");
+}
 
 }  // namespace
 
@@ -55,7 +61,7 @@ void Member::TakeVerdicts() {
           {.attempts = begin.failure.attempts,
            .not_before = begin.delay > absl::ZeroDuration() ? absl::Now() + begin.delay : absl::InfinitePast(),
            .handler = HandlerHash(begin.failure.handler)});
-      begins_.push_back(std::move(settlement));
+      partition.begun.push_back(std::move(settlement));
       continue;
     } else if (settlement.verdict == Settlement::Verdict::kRelease) {
       settlement.delivery.Take();
@@ -143,15 +149,16 @@ void Member::FinishStored() {
     --storing_;
     Settlement settlement = std::move(one->settlement);
     KafkaRecord* const record = RecordOf(settlement);
+    Partition& partition = *record->from;
     settlement.status = one->status;
-    if (record->from->state == Partition::State::kGone) {
+    if (partition.state == Partition::State::kGone) {
       settlement.status = absl::CancelledError("its partition went to another member");
     } else if (one->status.ok()) {
-      record->from->offsets.Done(record->number);
-      record->from->touched = true;
+      partition.offsets.Done(record->number);
+      partition.touched = true;
       settlement.delivery.Take();
       Free(record);
-      begins_.push_back(std::move(settlement));  // Answered when the server knows: or a crash would copy it again.
+      partition.begun.push_back(std::move(settlement));  // Or a crash would copy it again.
       continue;
     } else {
       answers_.push_back(std::move(settlement));
@@ -163,13 +170,20 @@ void Member::FinishStored() {
   }
 }
 
+void Member::CancelBegun(Partition& partition) {
+  for (Settlement& begin : std::exchange(partition.begun, {})) {
+    CancelBegin(begin);
+    answers_.push_back(std::move(begin));
+  }
+}
+
 void Member::AnswerAll() {
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
 }
 
 void Member::CommitIfDue(absl::Time now) {
-  if (commits_asked_ > 0) return;
-  const bool at_once = !begins_.empty() || claim_wanted_;
+  if (!asked_.empty()) return;
+  const bool at_once = claim_wanted_ || AnyBegun();
   if (now < next_commit_) {
     // After a refusal nothing is asked for a while.
     if (!at_once || next_commit_ > now + options_->commit_interval) {
@@ -178,17 +192,21 @@ void Member::CommitIfDue(absl::Time now) {
     }
   }
   claim_wanted_ = false;
-  Commit(true, [](const Partition& partition) { return partition.state == Partition::State::kOwned; });
+  // Those that are to be left, too: what is in hand there may be called once more.
+  Commit(true, [](const Partition& partition) { return partition.state != Partition::State::kGone; });
 }
 
 void Member::Commit(bool open, const std::function<bool(const Partition&)>& which) {
-  auto asked = std::make_unique<CommitAsked>();
   const PartitionList positions(rd_kafka_topic_partition_list_new(16));
   for (const auto& partition : partitions_) {
     if (!partition->touched || !which(*partition)) continue;
     partition->touched = false;
+    std::vector<Settlement> begun = std::exchange(partition->begun, {});
     Offsets::Commit commit = partition->offsets.MakeCommit(open);
-    if (commit == partition->sent) continue;
+    if (commit == partition->sent) {  // It is there already.
+      std::move(begun.begin(), begun.end(), std::back_inserter(answers_));
+      continue;
+    }
     rd_kafka_topic_partition_t* const position =
         rd_kafka_topic_partition_list_add(positions.get(), partition->name.c_str(), partition->number);
     position->offset = commit.position;
@@ -197,49 +215,45 @@ void Member::Commit(bool open, const std::function<bool(const Partition&)>& whic
     position->metadata = malloc(commit.metadata.size() + 1);
     memcpy(position->metadata, commit.metadata.c_str(), commit.metadata.size() + 1);
     partition->sent = commit;
-    asked->partitions.emplace_back(partition.get(), std::move(commit));
+    asked_.push_back({partition.get(), std::move(commit), std::move(begun)});
   }
-  asked->begins = std::exchange(begins_, {});
   next_commit_ = Now() + options_->commit_interval;
-  if (positions->cnt == 0) {
-    for (Settlement& begin : asked->begins) answers_.push_back(std::move(begin));  // It is there already.
-    return;
-  }
-  ++commits_asked_;
+  if (positions->cnt == 0) return;
   const rd_kafka_resp_err_t error =
-      rd_kafka_commit_queue(handle_.get(), positions.get(), commits_.get(), nullptr, asked.get());
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    OnCommitted(*asked, error, nullptr);
-  } else {
-    (void)asked.release();  // It comes back with the answer.
-  }
+      rd_kafka_commit_queue(handle_.get(), positions.get(), commits_.get(), nullptr, nullptr);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) OnCommitted(error, nullptr);
 }
 
 void Member::PollCommits() {
   while (const Event event{rd_kafka_queue_poll(commits_.get(), 0)}) {
     if (rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_OFFSET_COMMIT) continue;
-    const std::unique_ptr<CommitAsked> asked(static_cast<CommitAsked*>(rd_kafka_event_opaque(event.get())));
-    OnCommitted(*asked, rd_kafka_event_error(event.get()), rd_kafka_event_topic_partition_list(event.get()));
+    OnCommitted(rd_kafka_event_error(event.get()), rd_kafka_event_topic_partition_list(event.get()));
   }
 }
 
-void Member::OnCommitted(CommitAsked& asked, rd_kafka_resp_err_t error,
-                         const rd_kafka_topic_partition_list_t* partitions) {
-  --commits_asked_;
+void Member::OnCommitted(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions) {
   bool refused = false;
-  for (auto& [partition, commit] : asked.partitions) {
+  for (auto& [partition, commit, begun] : std::exchange(asked_, {})) {
     const rd_kafka_topic_partition_t* const answer =
         partitions == nullptr
             ? nullptr
             : rd_kafka_topic_partition_list_find(const_cast<rd_kafka_topic_partition_list_t*>(partitions),
                                                  partition->name.c_str(), partition->number);
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && (answer == nullptr || answer->err == RD_KAFKA_RESP_ERR_NO_ERROR)) {
+    const bool stored =
+        error == RD_KAFKA_RESP_ERR_NO_ERROR && (answer == nullptr || answer->err == RD_KAFKA_RESP_ERR_NO_ERROR);
+    if (stored) {
       partition->offsets.Committed(commit);
-      continue;
+    } else {
+      refused = true;
+      partition->touched = true;
+      partition->sent = {};
     }
-    refused = true;
-    partition->touched = true;
-    partition->sent = {};
+    const bool gone = partition->state == Partition::State::kGone;
+    auto& to = stored || gone ? answers_ : partition->begun;
+    for (Settlement& begin : begun) {
+      if (gone) CancelBegin(begin);
+      to.push_back(std::move(begin));
+    }
   }
   if (refused) {
     next_commit_ = Now() + kCommitAgain;
@@ -247,24 +261,18 @@ void Member::OnCommitted(CommitAsked& asked, rd_kafka_resp_err_t error,
   } else {
     connectivity_.OnProgress();
   }
-  for (Settlement& begin : asked.begins) {
-    KafkaRecord* const record = RecordOf(begin);  // Null: it is done, and answered as such.
-    if (record != nullptr && record->from->state == Partition::State::kGone) {
-      begin.status = absl::CancelledError("its partition went to another member");  // The engine keeps the record.
-    } else if (refused) {
-      begins_.push_back(std::move(begin));
-      continue;
-    }
-    answers_.push_back(std::move(begin));
-  }
+}
+
+bool Member::AnyBegun() const {
+  return std::any_of(partitions_.begin(), partitions_.end(), [](const auto& one) { return !one->begun.empty(); });
 }
 
 // The last word on partitions that are to be left.
 void Member::CommitAndWait(const std::function<bool(const Partition&)>& which, absl::Time limit) {
   const auto wait = [&] {
-    while (commits_asked_ > 0 && Now() < limit) {
+    while (!asked_.empty() && Now() < limit) {
       PollCommits();
-      if (commits_asked_ > 0) absl::SleepFor(absl::Milliseconds(1));
+      if (!asked_.empty()) absl::SleepFor(absl::Milliseconds(1));
     }
   };
   wait();
@@ -272,7 +280,7 @@ void Member::CommitAndWait(const std::function<bool(const Partition&)>& which, a
     if (which(*partition) && partition->sent.claim > 0) partition->touched = true;  // It was open.
   }
   const auto is_left = [&](const std::unique_ptr<Partition>& one) { return one->touched && which(*one); };
-  while (commits_asked_ == 0 && std::any_of(partitions_.begin(), partitions_.end(), is_left)) {
+  while (asked_.empty() && std::any_of(partitions_.begin(), partitions_.end(), is_left)) {
     Commit(false, which);
     wait();
     if (Now() >= limit) return;
