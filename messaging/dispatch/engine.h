@@ -178,6 +178,7 @@ class Engine {
   std::optional<Work> TakeSuspect(Task* task, absl::Time now);
   bool TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now);
   void EraseIfDone(Lane* lane);
+  void Free(Lane* lane, absl::Time now);
   void ReadyNextWaiting(HandlerState& state);
   Lane* MoveToOwnLane(Task* task);
   void Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now);

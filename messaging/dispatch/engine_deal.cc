@@ -50,7 +50,9 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
     } else if (record.not_before > now && record.has_key && states_[target]->strict()) {
       task->not_before = record.not_before;
       task->record_first = true;
+      Lane* const ordinary = LaneFor(*task);
       task->lane = HeldLane(task);
+      if (ordinary->busy && task->lane->head == nullptr) task->lane->behind = ordinary;
       task->lane->PushBack(task);
       MakeReady(task->lane, now);
     } else {
@@ -108,7 +110,7 @@ void Engine::Enqueue(Task* task, absl::Time now) {
 
 // Puts the lane where Take finds it, if something of it may begin now; sets its timer if something may later.
 void Engine::MakeReady(Lane* lane, absl::Time now) {
-  if (lane->queued || lane->head == nullptr || (lane->ordered && lane->busy)) return;
+  if (lane->queued || lane->head == nullptr || (lane->ordered && lane->busy) || lane->behind != nullptr) return;
   HandlerState& state = *states_[lane->handler];
   absl::Time due = absl::InfinitePast();
   if (lane->held) {
@@ -253,6 +255,19 @@ void Engine::EraseIfDone(Lane* lane) {
   }
 }
 
+// Nothing of the lane runs any more: what waits in it may begin, and what came to a key of its meanwhile.
+void Engine::Free(Lane* lane, absl::Time now) {
+  lane->busy = false;
+  MakeReady(lane, now);
+  HandlerState& state = *states_[lane->handler];
+  if (lane->held || !state.strict()) return;
+  for (auto& [key, held] : state.held) {
+    if (held->behind != lane) continue;
+    held->behind = nullptr;
+    MakeReady(held.get(), now);
+  }
+}
+
 // A Work has ended or, deferred, given up its lanes: others may begin.
 void Engine::Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now) {
   HandlerState& state = *states_[handler];
@@ -260,8 +275,7 @@ void Engine::Leave(int handler, absl::Span<Lane* const> lanes, absl::Time now) {
   --running_;
   suspect_running_ = false;  // It ran alone: what leaves is it.
   for (Lane* lane : lanes) {
-    lane->busy = false;
-    MakeReady(lane, now);
+    Free(lane, now);
     EraseIfDone(lane);
   }
   if (state.half_open() && state.probe == nullptr) openings_.emplace(absl::InfinitePast(), handler);

@@ -32,6 +32,7 @@ struct Engine::Lane {
   // `timer`, then for its attempt's record.
   bool held = false;
   std::string key;
+  Lane* behind = nullptr;  // held: of its key something may run there, which was first. It begins when that is free.
 
   void PushBack(Task* task) {
     task->next = nullptr;

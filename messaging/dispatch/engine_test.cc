@@ -319,6 +319,26 @@ TEST_F(EngineTest, StrictOrderHoldsTheFailingKeyAndNoOther) {
   EXPECT_EQ(next->tasks[0]->record->position, 2);
 }
 
+TEST_F(EngineTest, ARetryThatIsTakenOverWaitsForWhatRunsOfItsKey) {
+  Make({{.order = Order::kPerKeyStrict}});
+  Offer({"k"});
+  auto running = engine_->Take(now_);
+  ASSERT_TRUE(running);
+  Delivery retry = source_.Make("k");
+  source_.last().attempts = 1;
+  source_.last().not_before = now_ + absl::Seconds(1);
+  EngineFixture::Offer(std::move(retry));
+  now_ += absl::Seconds(1);
+  EXPECT_FALSE(engine_->Take(now_));
+  EXPECT_TRUE(Settlements().empty()) << "its attempt is not recorded before it may begin";
+  Finish(*running, absl::OkStatus());
+  EXPECT_FALSE(engine_->Take(now_));
+  AnswerAll(Settlements());
+  auto next = engine_->Take(now_);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->tasks[0]->attempt, 2);
+}
+
 TEST_F(EngineTest, ABatchGoesWhenItIsFullOrItsFirstHasWaited) {
   Make({{.batch = {.max = 2, .wait = absl::Milliseconds(20)}}}, {}, /*batch=*/true);
   Offer({"", "", ""});

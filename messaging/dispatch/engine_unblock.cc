@@ -37,8 +37,7 @@ void Engine::Unblock(Work& work, std::vector<Outcome>& outcomes, size_t begun, a
   if (own != nullptr) work.lanes.push_back(own);
   for (Lane* lane : lanes) {
     if (lane == own && lane->busy) continue;  // Nothing of it begins; what is in no order does.
-    lane->busy = false;
-    MakeReady(lane, now);
+    Free(lane, now);
   }
 }
 
@@ -50,8 +49,7 @@ void Engine::UnblockDeferred(absl::Time before, absl::Time now) {
       if (!task.deferred || task.lane == nullptr || task.running_since >= before) continue;
       Lane* const lane = task.lane;
       if (MoveToOwnLane(&task) == lane) continue;
-      lane->busy = false;
-      MakeReady(lane, now);
+      Free(lane, now);
     }
   }
 }

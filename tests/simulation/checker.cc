@@ -81,9 +81,7 @@ void Checker::CheckOrder(const Call& call) {
   if (KeyText(call.message) == "-" || plan.options.order == Order::kNone) return;
   const KeyOf key = Key(call.message, call.handler, call.member);
   const std::string name = Name(call.message, call.handler);
-  // What was another member's, and waits for its retry in strict order: docs/reliability.md, "open".
-  const bool open = !orders_group_ && call.redelivered && plan.options.order == Order::kPerKeyStrict;
-  if (++running_key_[key] > 1 && !plan.is_batch && s.forks == 0 && !open) {
+  if (++running_key_[key] > 1 && !plan.is_batch && s.forks == 0) {
     Fail(absl::StrCat(name, ": two messages of one key at once"));
   }
   // First calls come in the order of sending; a copy for one of several handlers (after a crash) may come late, and
