@@ -93,6 +93,23 @@ TEST_F(EngineBreakerTest, AProbeThatIsRevokedIsFollowedByAnother) {
   EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
 }
 
+TEST_F(EngineBreakerTest, WhenAllThatCouldBeTriedIsRevokedTheNextIsRead) {
+  Make({WithBreaker({.max_retries = 5, .retry_delay = absl::Minutes(1), .order = Order::kPerKeyStrict})});
+  Offer("held", "k");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("held"));
+  Offer("opens", "k2");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens"));
+  engine_->Revoke(0, [](const Record& record) { return record.payload == "opens"; });
+  now_ += absl::Seconds(10);
+  EXPECT_THAT(RunAll(), IsEmpty()) << "the one that is held is not due";
+  engine_->TakeRoomsChanged();
+  EXPECT_THAT(Closed(), ElementsAre("t"));
+  engine_->Revoke(0, [](const Record&) { return true; });
+  engine_->Tick(now_);
+  EXPECT_TRUE(engine_->TakeRoomsChanged());
+  EXPECT_THAT(Closed(), IsEmpty());
+}
+
 TEST_F(EngineBreakerTest, AKeyWhoseSuspectIsRevokedWhileItWaitsToBeAloneIsFree) {
   Make({WithBreaker({.topics = {"a"}, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict}),
         {.topics = {"b"}}});

@@ -340,6 +340,9 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
       state->held.erase(held++);
     }
   }
+  for (size_t i = 0; i < states_.size(); ++i) {  // What was to be tried has gone: another may be, or has to be read.
+    if (!dropped.empty() && states_[i]->half_open()) openings_.emplace(absl::InfinitePast(), static_cast<int>(i));
+  }
   return dropped;
 }
 
