@@ -3,6 +3,7 @@
 // is connected again. What lies idle is claimed by others; a member refreshes its own. A verdict and its copies are one
 // script, which looks whether the entry is its member's.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "tests/simulation/plant.h"
@@ -131,6 +132,8 @@ class SimClaims : public SimBroker {
     absl::Time since = absl::InfinitePast();
     int64_t claim = 0;    // Changes whenever it is given out.
     bool unseen = false;  // The reply that gave it out was lost.
+    std::set<int> had;    // Members to whom it was given out ...
+    int last = -1;        // ... the last of them.
   };
   struct DriverState {
     absl::Time next = absl::InfinitePast();
@@ -160,6 +163,9 @@ class SimClaims : public SimBroker {
 
   void Take(Pending& pending, int member, absl::Time now, std::vector<Delivery>& batch) {
     if (pending.unseen) pending.entry.redelivered = true;
+    // A verdict that a stalled member had in mind, before another had its message, counts again: by name it is its own.
+    if (!pending.had.insert(member).second && pending.last != member) Doubled(pending.entry);
+    pending.last = member;
     pending.entry.owner = member;
     pending.since = now;
     pending.unseen = false;
@@ -167,6 +173,12 @@ class SimClaims : public SimBroker {
     Delivery delivery = Give(pending.entry, member);
     static_cast<SimRecord*>(delivery.record())->generation = pending.claim;
     batch.push_back(std::move(delivery));
+  }
+
+  void Doubled(const Entry& entry) {
+    for (const HandlerPlan& handler : plan_.handlers) {
+      if (entry.handler.empty() || entry.handler == handler.name) events_.Forked(entry.message, handler.name);
+    }
   }
 
   // What was released, and what lies idle in others' hands.

@@ -1,8 +1,12 @@
-// Hundreds of schedules of each broker's model, the same ones in each run; tools/simulate runs fresh ones, and replays
-// one.
+// Hundreds of schedules of each broker's model, the same ones in each run, and then fresh ones; tools/simulate runs
+// others, and replays one.
 #include <cstdint>
+#include <cstdio>
+#include <random>
 #include <string>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tests/simulation/plan.h"
 #include "tests/simulation/world.h"
@@ -35,6 +39,18 @@ TEST_P(Simulation, EverySeedKeepsEveryPromise) {
   EXPECT_GT(dead, 100);
   EXPECT_GT(pauses, 100);
   EXPECT_GT(trips, 50);
+}
+
+// As many as there is time for: a thousand, or what a slow machine does in 10 seconds.
+TEST_P(Simulation, FreshSeedsKeepEveryPromise) {
+  const uint64_t first = uint64_t{std::random_device()()} << 20;
+  const absl::Time until = absl::Now() + absl::Seconds(10);
+  int done = 0;
+  for (; done < 1'000 && (done < 20 || absl::Now() < until); ++done) {
+    const Plan plan = DrawPlan(first + static_cast<uint64_t>(done), GetParam());
+    ASSERT_EQ(Simulate(plan).violation, "") << Replay(plan);
+  }
+  std::printf("%d fresh seeds from %llu\n", done, static_cast<unsigned long long>(first));
 }
 
 TEST_P(Simulation, TheSameSeedGivesTheSameRun) {
