@@ -116,10 +116,12 @@ absl::Status Connection::LogIn(std::string_view purpose) {
   const amqp_table_t table = {.num_entries = static_cast<int>(properties.size()), .entries = properties.data()};
   const int heartbeat = static_cast<int>(
       std::clamp<int64_t>(absl::ToInt64Seconds(absl::Ceil(options_.heartbeat, absl::Seconds(1))), 0, 65'535));
+  // External: whom the certificate names counts, the server does not look at the identity; rabbitmq-c takes no empty
+  // one.
   const amqp_rpc_reply_t reply =
       options_.external_auth
           ? amqp_login_with_properties(state_, options_.virtual_host.c_str(), kMostChannels, options_.frame_size,
-                                       heartbeat, &table, AMQP_SASL_METHOD_EXTERNAL, "")
+                                       heartbeat, &table, AMQP_SASL_METHOD_EXTERNAL, "-")
           : amqp_login_with_properties(state_, options_.virtual_host.c_str(), kMostChannels, options_.frame_size,
                                        heartbeat, &table, AMQP_SASL_METHOD_PLAIN, options_.user.c_str(),
                                        options_.password.c_str());

@@ -55,6 +55,7 @@ void Copier::Step(absl::Time now) {
 }
 
 void Copier::Send(Job job) {
+  if (job.due != absl::InfinitePast()) job.message->set_expiration(job.due - Now());
   const uint64_t number = publisher_.Publish("", job.place.name, *job.message);
   if (number == 0) return job.done(absl::InvalidArgumentError("the message's headers do not fit into one frame"));
   asked_.emplace(number, std::move(job));

@@ -28,6 +28,8 @@ class Copier : private Publisher::Owner {
     bool may_make = true;  // Declares the place when nothing takes the message.
     std::unique_ptr<Encoded> message;
     std::function<void(const absl::Status&)> done;
+    // When it leaves the place, a delay queue: what sending it takes, and making the place, is taken off its delay.
+    absl::Time due = absl::InfinitePast();
     bool made = false;
     int tries = 0;
     absl::Time not_before = absl::InfinitePast();

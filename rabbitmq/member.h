@@ -73,7 +73,8 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
     int first_consumer = 1;    // Of those that there are now.
     bool active = false;       // Something was delivered in this life.
     absl::Time join_at = absl::InfinitePast();
-    absl::Time fixed_until = absl::InfinitePast();  // Its prefetch is not changed before.
+    absl::Time fixed_until = absl::InfinitePast();     // Its prefetch is not changed before.
+    absl::Time closed_since = absl::InfiniteFuture();  // Nothing of its topic is wanted (Room::closed).
 
     std::unique_ptr<RabbitRecord> coming;  // Its body is not complete.
     uint64_t body_left = 0;
@@ -117,6 +118,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   void OnQueueFrame(int number, const amqp_frame_t& frame);
   void OnContent(int number, const amqp_frame_t& frame);
   void Manage(int number, absl::Time now);
+  void Rest(int number);
   void Join(int number);
   void Declare(int number);
   void Bind(int number);
@@ -138,6 +140,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   // member_settle.cc: deliveries and verdicts.
   void Deliver(absl::Time now);
   bool Check(Queue& queue, RabbitRecord& record, absl::Time now);
+  bool CheckPending(Queue& queue, absl::Time now);
   void TakeVerdicts();
   void MarkDone(RabbitRecord& record);
   void Acknowledge(const RabbitRecord& record);

@@ -24,6 +24,8 @@ constexpr int kMostPrefetch = 20'000;
 constexpr int kMostConsumers = 3;   // Of this member, for one queue.
 constexpr size_t kFewSingles = 16;  // The server sends so many on at once, and more.
 constexpr absl::Duration kPrefetchStays = absl::Milliseconds(100);
+// A topic that is closed for longer gives back what came ahead, for others; a rate limit closes it for moments only.
+constexpr absl::Duration kRest = absl::Seconds(1);
 
 absl::Time Now() { return Clock::Steady().Now(); }
 
@@ -288,7 +290,8 @@ void Member::Cancel(int number) {
     queue.channel->Cancel(absl::StrCat(consumer), [this, number, last](const absl::Status& status) {
       Queue& queue = queues_[number];
       if (!last || !status.ok() || queue.state != Queue::State::kCancelling) return;  // OnChannelClosed comes.
-      if (is_fetching_) return Consume(number);                                       // With a smaller prefetch.
+      // With a smaller prefetch.
+      if (is_fetching_ && queue.closed_since == absl::InfiniteFuture()) return Consume(number);
       queue.state = Queue::State::kCancelled;
       loop_->Notify();
     });
@@ -340,11 +343,25 @@ void Member::AdjustPrefetch(int number, absl::Time now) {
   }
 }
 
+// Its topic is closed. While something of it is in hand, what came ahead stays behind that, in its order; then others
+// may have all of it.
+void Member::Rest(int number) {
+  Queue& queue = queues_[number];
+  if (queue.in_hand == 0) {
+    queue.state = Queue::State::kLeaving;
+  } else if (!queue.partitioned() && queue.state == Queue::State::kConsuming) {
+    Cancel(number);
+  }
+}
+
 void Member::Manage(int number, absl::Time now) {
   Queue& queue = queues_[number];
+  const bool is_open = queue.closed_since == absl::InfiniteFuture();
+  const bool rests = now >= queue.closed_since + kRest;
+  if (!is_open && !rests) next_check_ = std::min(next_check_, queue.closed_since + kRest);
   switch (queue.state) {
     case Queue::State::kClosed:
-      if (!is_fetching_ || setup_->waiting() > 0) break;
+      if (!is_fetching_ || setup_->waiting() > 0 || (queue.joined && rests)) break;
       if (now >= queue.join_at) {
         Join(number);
       } else {
@@ -352,7 +369,9 @@ void Member::Manage(int number, absl::Time now) {
       }
       break;
     case Queue::State::kConsuming:
-      if (is_fetching_) {
+      if (is_fetching_ && rests) {
+        Rest(number);
+      } else if (is_fetching_) {
         AdjustPrefetch(number, now);
       } else if (queue.partitioned()) {
         // Whoever has the partition next gets what is here before anything else: when the channel is closed.
@@ -362,10 +381,18 @@ void Member::Manage(int number, absl::Time now) {
       }
       break;
     case Queue::State::kCancelled:
-      ReleasePending(queue);
+      if (!is_fetching_) {
+        ReleasePending(queue);
+      } else if (is_open) {
+        queue.state = Queue::State::kCancelling;  // Until the server has answered.
+        Consume(number);
+      } else if (rests) {
+        Rest(number);
+      }
       break;
     case Queue::State::kLeaving:
       if ((queue.in_hand > 0 && !closing_) || queue.releasing > 0) break;
+      if (is_fetching_ && !CheckPending(queue, now)) break;
       if (!queue.pending.empty()) {
         ReleasePending(queue);
       } else if (!closing_) {

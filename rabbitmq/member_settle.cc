@@ -35,8 +35,11 @@ void Member::Deliver(absl::Time now) {
   std::vector<Delivery> batch;
   for (size_t n = 0; n < queues_.size(); ++n) {
     Queue& queue = queues_[(next_queue_ + n) % queues_.size()];
-    const bool gives = queue.state == Queue::State::kConsuming || queue.state == Queue::State::kCancelling;
-    while (gives && is_fetching_ && !queue.pending.empty() && room.messages > 0 && room.bytes > 0) {
+    const bool reads = room.Reads(subscribe_.topics[queue.topic].topic);
+    queue.closed_since = reads ? absl::InfiniteFuture() : std::min(queue.closed_since, now);
+    const bool gives = queue.state == Queue::State::kConsuming || queue.state == Queue::State::kCancelling ||
+                       queue.state == Queue::State::kCancelled;
+    while (gives && reads && is_fetching_ && !queue.pending.empty() && room.messages > 0 && room.bytes > 0) {
       RabbitRecord* const record = queue.pending.front();
       if (!Check(queue, *record, now)) break;
       queue.pending.pop_front();
@@ -62,8 +65,7 @@ bool Member::Check(Queue& queue, RabbitRecord& record, absl::Time now) {
   if (record.checked) return true;
   Notes& notes = *notes_[queue.topic];
   if (!notes.caught_up(record.arrived)) {
-    notes.Catch(now, Publisher::kFirstFree + queue.topic);
-    loop_->Notify();
+    if (notes.Catch(now, Publisher::kFirstFree + queue.topic)) loop_->Notify();
     return false;
   }
   if (record.identity.empty()) record.identity = IdentityOf(record);
@@ -85,6 +87,13 @@ bool Member::Check(Queue& queue, RabbitRecord& record, absl::Time now) {
   if (record.handler.empty()) record.attempts_of = record.noted_handler;
   record.not_before = note->not_before;
   return true;
+}
+
+// Those that were not delivered. What went back unchecked would be a suspect where it comes next.
+bool Member::CheckPending(Queue& queue, absl::Time now) {
+  bool all = true;
+  for (RabbitRecord* record : queue.pending) all = Check(queue, *record, now) && all;
+  return all;
 }
 
 void Member::TakeVerdicts() {
@@ -184,8 +193,9 @@ void Member::StoreCopies(Settlement settlement) {
       job.may_make = false;
     } else {
       const auto rung = std::lower_bound(plan.retry_rungs.begin(), plan.retry_rungs.end(), copy.delay);
-      job.place = DelayQueue(plan.topic, subscribe_.group, queue.partition,
-                             rung == plan.retry_rungs.end() ? copy.delay : *rung, queue.name, version_);
+      const absl::Duration delay = rung == plan.retry_rungs.end() ? copy.delay : *rung;
+      job.place = DelayQueue(plan.topic, subscribe_.group, queue.partition, delay, queue.name, version_);
+      job.due = Clock::Steady().Now() + delay;
     }
     job.done = [this, copying](const absl::Status& status) {
       copying->status.Update(status);
@@ -266,9 +276,9 @@ void Member::Requeue(std::vector<Settlement>& settlements, std::vector<RabbitRec
   for (const RabbitRecord* record : all) {
     const Queue& queue = queues_[record->queue];
     // Of a partition it would come again to this member at once; and where no handler runs any more the channel is
-    // closed next. That gives all back, in order.
-    const bool by_closing = queue.partitioned() ? !is_fetching_ || queue.state == Queue::State::kLeaving
-                                                : !is_fetching_ && queue.in_hand == delivered[record->queue];
+    // closed next. That gives all back to where it was; what is given back singly goes to the queue's end.
+    const bool by_closing = queue.state == Queue::State::kLeaving ||
+                            (!is_fetching_ && (queue.partitioned() || queue.in_hand == delivered[record->queue]));
     if (!by_closing) GiveBack(*record);
   }
   for (RabbitRecord* record : records) {

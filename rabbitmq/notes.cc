@@ -64,11 +64,13 @@ void Notes::Release(const std::vector<Released>& messages, Done done) {
   }
 }
 
-void Notes::Catch(absl::Time now, int channel) {
+bool Notes::Catch(absl::Time now, int channel) {
+  bool asked = false;
   if (channel_ == nullptr && copier_.connection() != nullptr) {
     channel_ = std::make_unique<Channel>(*copier_.connection(), channel);
   }
   if (channel_ != nullptr && !channel_->open()) {
+    asked = true;
     channel_->Open();
     channel_->DeclareQueue(stream_, /*passive=*/false, [this](const absl::Status& status, QueueFigures) {
       if (!status.ok()) {
@@ -81,13 +83,14 @@ void Notes::Catch(absl::Time now, int channel) {
     Arguments arguments(from);
     channel_->Consume(stream_.name, kTag, kPrefetch, arguments.table(), nullptr);
   }
-  if (marking_) return;
+  if (marking_) return asked;
   marking_ = true;
   marked_ = now;
   Write(std::make_shared<std::string>(absl::StrCat(std::string_view(&kMarker, 1), member_, " ", ++marker_)),
         [this](const absl::Status& status) {
           if (!status.ok()) marking_ = false;
         });
+  return true;
 }
 
 void Notes::OnFrame(const amqp_frame_t& frame) {

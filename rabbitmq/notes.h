@@ -46,8 +46,9 @@ class Notes {
   void Begin(const std::string& identity, int attempts, absl::Time not_before, std::string_view handler, Done done);
   void Release(const std::vector<Released>& messages, Done done);
 
-  // Reads what was written before `now`; caught_up(now) says when that is done. Several calls are one reading.
-  void Catch(absl::Time now, int channel);
+  // Reads what was written before `now`; caught_up(now) says when that is done. Several calls are one reading. True: it
+  // has asked for something just now.
+  bool Catch(absl::Time now, int channel);
   bool caught_up(absl::Time since) const { return failed_ || caught_ >= since; }
   // Null: there is none. Knows what was read.
   const Note* Find(const std::string& identity) const;

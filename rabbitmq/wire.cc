@@ -317,6 +317,13 @@ std::unique_ptr<Encoded> Encoded::Plain(std::string_view body) {
   return encoded;
 }
 
+void Encoded::set_expiration(absl::Duration after) {
+  const int64_t left = absl::ToInt64Milliseconds(absl::Ceil(after, absl::Milliseconds(1)));
+  expiration_ = absl::StrCat(std::max<int64_t>(left, 1));
+  properties_._flags |= AMQP_BASIC_EXPIRATION_FLAG;
+  properties_.expiration = Bytes(expiration_);
+}
+
 const amqp_basic_properties_t& Encoded::properties() {
   if (!entries_.empty()) {
     properties_._flags |= AMQP_BASIC_HEADERS_FLAG;

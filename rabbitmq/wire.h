@@ -87,6 +87,8 @@ class Encoded {
   // Bytes of the library's own.
   static std::unique_ptr<Encoded> Plain(std::string_view body);
 
+  // How long a queue may keep it, rounded up to milliseconds. Again: a new one.
+  void set_expiration(absl::Duration after);
   const amqp_basic_properties_t& properties();
   std::string_view body;
   std::string_view id() const { return View(properties_.message_id); }
@@ -112,6 +114,7 @@ class Encoded {
   std::vector<amqp_table_entry_t> entries_;
   std::vector<amqp_field_value_t> list_;
   std::deque<std::string> own_;
+  std::string expiration_;
 };
 
 }  // namespace messaging::rabbitmq

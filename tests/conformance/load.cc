@@ -54,8 +54,9 @@ Worker Load::StartSender(int topic, int count, const std::string& prefix, absl::
 
 void Load::StartSenders() {
   for (int i = 0; i < kTopics; ++i) {
-    senders_.push_back(StartSender(i, messages_ / kTopics, absl::StrCat("t", i, "-"), kPace));
+    senders_.push_back(StartSender(i, messages_ / kTopics, absl::StrCat("t", i, "-", rounds_, "-"), kPace));
   }
+  ++rounds_;
 }
 
 void Load::JoinSenders() {
@@ -68,6 +69,10 @@ void Load::JoinSenders() {
 }
 
 void Load::AwaitHandling(absl::Time after) {
+  if (std::none_of(senders_.begin(), senders_.end(), [](Worker& sender) { return sender.running(); })) {
+    JoinSenders();
+    StartSenders();
+  }
   EXPECT_TRUE(WaitUntil(
       [&] {
         const std::vector<Entry> entries = processes_.Entries();

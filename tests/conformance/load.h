@@ -34,9 +34,10 @@ class Load {
   Worker StartConsumer();
   Worker StartSender(int topic, int count, const std::string& prefix, absl::Duration pace = absl::ZeroDuration());
   void StartSenders();
-  void JoinSenders();                    // Waits until they have ended well.
-  void AwaitHandling(absl::Time after);  // Until something was handled since then.
-  void AwaitAll();                       // Until each accepted message is handled or dead.
+  void JoinSenders();  // Waits until they have ended well.
+  // Until something was handled since then. What is sent outlasts the faults: once all is sent there is more.
+  void AwaitHandling(absl::Time after);
+  void AwaitAll();  // Until each accepted message is handled or dead.
   void FaultIsOver(absl::Time at = absl::Now()) { over_.push_back(at); }
 
   // AwaitAll, then prints and checks the row.
@@ -51,6 +52,7 @@ class Load {
   WorkerOptions consumer_;
   int messages_ = 0;
   std::vector<Worker> senders_;
+  int rounds_ = 0;  // Of senders.
   std::vector<absl::Time> over_;
 };
 

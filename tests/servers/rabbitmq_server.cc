@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "tests/servers/certificates.h"
 #include "tests/servers/socket.h"
 
@@ -64,6 +65,10 @@ std::string RabbitmqServer::Configuration() const {
     if (options_.tls_auth_clients) {
       absl::StrAppend(&text, "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n");
     }
+    if (options_.tls_log_in) {
+      absl::StrAppend(&text, "auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n",
+                      "ssl_cert_login_from = common_name\n");
+    }
   }
   return text;
 }
@@ -71,11 +76,15 @@ std::string RabbitmqServer::Configuration() const {
 absl::Status RabbitmqServer::Start() {
   if (options_.tls) {
     absl::Status status = MakeAuthority(server_.folder());
-    for (const char* name : {"server", "client"}) status.Update(MakeCertificate(server_.folder(), name));
+    status.Update(MakeCertificate(server_.folder(), "server", {.expired = options_.tls_expired}));
+    status.Update(MakeCertificate(server_.folder(), "client"));
     if (!status.ok()) return status;
   }
   server_.WriteFile("rabbitmq.conf", Configuration());
-  server_.WriteFile("plugins", options_.management ? "[rabbitmq_management]." : "[].");
+  std::vector<std::string> plugins;
+  if (options_.management) plugins.emplace_back("rabbitmq_management");
+  if (options_.tls_log_in) plugins.emplace_back("rabbitmq_auth_mechanism_ssl");
+  server_.WriteFile("plugins", absl::StrCat("[", absl::StrJoin(plugins, ","), "]."));
   absl::Status status = epmd_.Start(
       {.name = "epmd", .argv = {"epmd", "-address", "127.0.0.1", "-port", absl::StrCat(epmd_port_)}, .ready = [this] {
          // NAMES_REQ; its answer begins with the port.
@@ -112,16 +121,26 @@ std::string RabbitmqServer::management_url() const {
 }
 
 absl::StatusOr<std::string> RabbitmqServer::Control(const std::string& arguments) const {
-  std::string command;
-  for (const auto& [name, value] : environment_) absl::StrAppend(&command, name, "='", value, "' ");
-  absl::StrAppend(&command, kControl, " -q ", arguments, " 2>&1 </dev/null");
-  FILE* const pipe = popen(command.c_str(), "re");
+  return Run(absl::StrCat(kControl, " -q ", arguments, " </dev/null"));
+}
+
+absl::StatusOr<std::string> RabbitmqServer::Evaluate(const std::string& expressions) const {
+  return Run(absl::StrCat("erl_call -sname ", environment_.at("RABBITMQ_NODENAME"), " -e < ",
+                          server_.WriteFile("expressions", expressions + "\n")));  // It wants a line.
+}
+
+// A command of the shell, with the server's environment.
+absl::StatusOr<std::string> RabbitmqServer::Run(const std::string& command) const {
+  std::string all;
+  for (const auto& [name, value] : environment_) absl::StrAppend(&all, name, "='", value, "' ");
+  absl::StrAppend(&all, command, " 2>&1");
+  FILE* const pipe = popen(all.c_str(), "re");
   if (pipe == nullptr) return absl::ErrnoToStatus(errno, "popen");
   std::string output;
   char part[4'096];
   for (size_t n = 0; (n = fread(part, 1, sizeof(part), pipe)) > 0;) output.append(part, n);
   if (const int status = pclose(pipe); status != 0) {
-    return absl::InternalError(absl::StrCat("rabbitmqctl ", arguments, ": ", output));
+    return absl::InternalError(absl::StrCat(command, ": ", output));
   }
   return output;
 }

@@ -17,6 +17,8 @@ struct RabbitmqOptions {
   bool management = false;  // With the management plugin, on management_port().
   bool tls = false;         // Also listens with TLS, on tls_port().
   bool tls_auth_clients = false;
+  bool tls_log_in = false;   // Clients may log in by their certificate: the user is its common name.
+  bool tls_expired = false;  // The server's certificate is.
 };
 
 class RabbitmqServer {
@@ -38,10 +40,13 @@ class RabbitmqServer {
 
   // Runs rabbitmqctl (an Erlang machine of its own: most of a second) and gives what it printed.
   absl::StatusOr<std::string> Control(const std::string& arguments) const;
+  // Has the server evaluate Erlang expressions, "a(), b().", and gives "{ok, VALUE}": at once.
+  absl::StatusOr<std::string> Evaluate(const std::string& expressions) const;
   absl::Status AddVirtualHost(const std::string& name) const;
 
  private:
   std::string Configuration() const;
+  absl::StatusOr<std::string> Run(const std::string& command) const;
 
   RabbitmqOptions options_;
   Server epmd_;  // Erlang's name server: started by RabbitMQ it would outlive the test.

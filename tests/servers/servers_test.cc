@@ -95,6 +95,7 @@ TEST(ServersTest, RabbitmqStartsAgainAfterItsEnd) {
   EXPECT_EQ(rabbitmq.server().Stop(), absl::OkStatus());
   ASSERT_EQ(rabbitmq.server().StartAgain(), absl::OkStatus());
   EXPECT_THAT(rabbitmq.Control("list_vhosts").value(), testing::HasSubstr("shop"));
+  EXPECT_EQ(rabbitmq.Evaluate("lists:sum([1, 2]).").value(), "{ok, 3}");
   rabbitmq.server().Kill();
   EXPECT_FALSE(Ask(rabbitmq.port(), "AMQP", 1).ok());
 }
