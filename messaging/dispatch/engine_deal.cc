@@ -52,7 +52,10 @@ void Engine::Deal(int subscription, Delivery delivery, absl::Time now) {
       task->record_first = true;
       Lane* const ordinary = LaneFor(*task);
       task->lane = HeldLane(task);
-      if (ordinary->busy && task->lane->head == nullptr) task->lane->behind = ordinary;
+      if (ordinary->busy && task->lane->head == nullptr) {
+        task->lane->behind = ordinary;
+        ordinary->awaited = true;
+      }
       task->lane->PushBack(task);
       MakeReady(task->lane, now);
     } else {
@@ -259,9 +262,8 @@ void Engine::EraseIfDone(Lane* lane) {
 void Engine::Free(Lane* lane, absl::Time now) {
   lane->busy = false;
   MakeReady(lane, now);
-  HandlerState& state = *states_[lane->handler];
-  if (lane->held || !state.strict()) return;
-  for (auto& [key, held] : state.held) {
+  if (!std::exchange(lane->awaited, false)) return;
+  for (auto& [key, held] : states_[lane->handler]->held) {
     if (held->behind != lane) continue;
     held->behind = nullptr;
     MakeReady(held.get(), now);

@@ -33,6 +33,7 @@ struct Engine::Lane {
   bool held = false;
   std::string key;
   Lane* behind = nullptr;  // held: of its key something may run there, which was first. It begins when that is free.
+  bool awaited = false;    // Some lane is behind this one.
 
   void PushBack(Task* task) {
     task->next = nullptr;
