@@ -29,6 +29,8 @@ namespace {
 
 constexpr absl::Duration kFirstPause = absl::Milliseconds(50);
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
+// Then it reads from the beginning again: what took a low number and was committed late waits no longer.
+constexpr int kBatchesInARow = 16;
 
 struct Row {
   int64_t id = 0;
@@ -162,8 +164,8 @@ class Relay::Impl {
   void Run();
   absl::Status Round();
   absl::Status Elect();
-  absl::StatusOr<size_t> SendBatch();
-  absl::StatusOr<std::vector<Row>> Read();
+  absl::StatusOr<size_t> SendBatches();
+  absl::StatusOr<std::vector<Row>> Read(int64_t after);
   absl::Status Settle(const Outcome& outcome);
   void Note(absl::Status status);
 
@@ -225,17 +227,17 @@ absl::Status Relay::Impl::Round() {
     if (absl::Status status = options_.housekeeping(*connection_); !status.ok()) return status;
     next_housekeeping_ = absl::Now() + absl::Hours(1);
   }
-  absl::StatusOr<size_t> sent = SendBatch();
+  absl::StatusOr<size_t> sent = SendBatches();
   if (!sent.ok()) return sent.status();
   if (*sent > 0 || stopping()) return absl::OkStatus();
   return connection_->Wait(kChannel, stop_event_, options_.safety_pause);
 }
 
-absl::StatusOr<std::vector<Row>> Relay::Impl::Read() {
+absl::StatusOr<std::vector<Row>> Relay::Impl::Read(int64_t after) {
   absl::StatusOr<sql::Result> found = connection_->Execute(
       "SELECT id, message_id, topic, message_key, payload, content_type, headers, created FROM messaging_outbox"
-      " WHERE refusal IS NULL ORDER BY id LIMIT $1",
-      {static_cast<int64_t>(options_.batch)});
+      " WHERE refusal IS NULL AND id > $1 ORDER BY id LIMIT $2",
+      {after, static_cast<int64_t>(options_.batch)});
   if (!found.ok()) return found.status();
   std::vector<Row> rows;
   rows.reserve(found->rows.size());
@@ -247,21 +249,33 @@ absl::StatusOr<std::vector<Row>> Relay::Impl::Read() {
   return rows;
 }
 
-// How many messages it read.
-absl::StatusOr<size_t> Relay::Impl::SendBatch() {
-  absl::StatusOr<std::vector<Row>> rows = Read();
+// How many messages it read at first. While the broker has a batch, the one before is deleted and the next one read; it
+// is sent when all of this one were accepted, so that keys stay in order.
+absl::StatusOr<size_t> Relay::Impl::SendBatches() {
+  absl::StatusOr<std::vector<Row>> rows = Read(0);
   if (!rows.ok() || rows->empty()) return rows.ok() ? absl::StatusOr<size_t>(0) : rows.status();
   const size_t read = rows->size();
   Step("read");
-  Batch batch(*std::move(rows), producer_);
+  int64_t last = rows->back().id;
+  std::optional<Batch> batch(std::in_place, *std::move(rows), producer_);
   Step("sent");
-  Outcome outcome = batch.Await([this] { return Patience(); });
-  Step("confirmed");
-  if (absl::Status status = Settle(outcome); !status.ok()) return status;
-  sent_ += static_cast<int64_t>(outcome.accepted.size());
-  Step("deleted");
-  if (!outcome.failure.ok()) return outcome.failure;
-  return read;
+  for (int left = kBatchesInARow - 1;; --left) {
+    rows = left > 0 ? Read(last) : std::vector<Row>();
+    if (rows.ok() && !rows->empty()) Step("read");
+    const Outcome outcome = batch->Await([this] { return Patience(); });
+    Step("confirmed");
+    const bool goes_on = outcome.failure.ok() && !stopping() && rows.ok() && !rows->empty();
+    if (goes_on) {
+      last = rows->back().id;
+      batch.emplace(*std::move(rows), producer_);
+      Step("sent");
+    }
+    if (absl::Status status = Settle(outcome); !status.ok()) return status;
+    sent_ += static_cast<int64_t>(outcome.accepted.size());
+    Step("deleted");
+    if (!outcome.failure.ok()) return outcome.failure;
+    if (!goes_on) return rows.ok() ? absl::StatusOr<size_t>(read) : rows.status();
+  }
 }
 
 absl::Status Relay::Impl::Settle(const Outcome& outcome) {
