@@ -168,20 +168,22 @@ class EndToEnd(CoreTest):
         consumer.send_signal(signal.SIGTERM)
         self.assertEqual(consumer.wait(LIMIT), 0)
 
-    def test_stuck_handler_turns_live_red_and_draining_turns_ready_red(self):
+    def test_stuck_handler_turns_live_and_ready_red_and_draining_is_told(self):
         self.send("stuck", "1")
         consumer, url = self.start_with_http("--stuck-after", "50ms", program=STUCK)
         self.assertEqual(consumer.stdout.readline(), "began\n")
         while (answer := self.ask(url + "/live"))[0] == 200:
             pass
         self.assertRegex(answer[1], r"^handler Stick has not returned for [\d.]+m?s, and 0 more wait for it\n$")
-        self.assertEqual(self.ask(url + "/ready")[0], 200)
+        code, why = self.ask(url + "/ready")
+        self.assertEqual(code, 503)
+        self.assertRegex(why, r"^progress: handler Stick has not returned for [\d.]+m?s, and 0 more wait for it\n$")
         consumer.send_signal(signal.SIGTERM)
         while "stopping: up to 30s" not in consumer.stderr.readline():
             pass
-        while (answer := self.ask(url + "/ready"))[0] == 200:
+        while "drain: " not in (why := self.ask(url + "/ready")[1]):
             pass
-        self.assertEqual(answer, (503, "draining, 1 messages in hand\n"))
+        self.assertEqual(why.splitlines()[1:], ["drain: draining, 1 messages in hand"])
 
     def test_address_that_cannot_be_served(self):
         _, url = self.start_with_http("--topic", "t")

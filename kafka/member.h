@@ -111,6 +111,7 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   bool IsNewGroup(const std::string& topic);
   void AddPartition(const rd_kafka_topic_partition_t& assigned);
   void Abandon(Partition* partition);
+  void TellAssignment(std::string missing = "");
   const TopicPlan* PlanOf(const std::string& topic, bool& retry) const;
 
   // member_read.cc: from the server to the sink.

@@ -149,7 +149,16 @@ void Member::Assign() {
   // Where a group that begins now stands has to be known before anything is sent after that. Those that were kept have
   // messages in hand, which such a commit would not name.
   CommitAndWait([&](const Partition& partition) { return added.contains(&partition); }, Now() + kAsk);
+  TellAssignment();
   FinishStart(absl::OkStatus());
+}
+
+void Member::TellAssignment(std::string missing) {
+  int owned = 0;
+  for (const auto& partition : partitions_) {
+    if (partition->state == Partition::State::kOwned && !partition->retry) ++owned;
+  }
+  sink_->Assigned({.group = subscribe_.group, .missing = std::move(missing), .partitions = owned});
 }
 
 // Where the group has come to, and else where it begins.
@@ -238,7 +247,8 @@ void Member::Revoke() {
   }
   const auto is_leaving = [](const Partition& partition) { return partition.state == Partition::State::kLeaving; };
   if (!lost) CommitAndWait(is_leaving, Now() + kAsk);
-  if (std::string_view(rd_kafka_rebalance_protocol(handle_.get())) == "COOPERATIVE") {
+  const bool cooperative = std::string_view(rd_kafka_rebalance_protocol(handle_.get())) == "COOPERATIVE";
+  if (cooperative) {
     const Error error(rd_kafka_incremental_unassign(handle_.get(), partitions));
   } else {
     rd_kafka_assign(handle_.get(), nullptr);
@@ -248,6 +258,9 @@ void Member::Revoke() {
   }
   rebalance_.reset();
   revoke_by_ = absl::InfiniteFuture();
+  TellAssignment(lost           ? "its partitions were lost, as the group did not hear of it in time: it joins again"
+                 : !cooperative ? "the group deals its partitions"
+                                : "");
 }
 
 void Member::Abandon(Partition* partition) {

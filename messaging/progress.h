@@ -39,6 +39,15 @@ struct HandlerProgress {
   absl::Duration longest = absl::ZeroDuration();
 };
 
+// What a group lets its member read at the moment.
+struct Assignment {
+  static constexpr int kShared = -1;
+  std::string group;
+  std::string missing;       // Why nothing can come, in one line; empty: it can.
+  int partitions = kShared;  // It reads so many; 0: others have all of them; kShared: members share every message.
+  bool operator==(const Assignment&) const = default;
+};
+
 // Of a whole consumer.
 struct Progress {
   enum class Phase {
@@ -52,7 +61,10 @@ struct Progress {
   absl::Status failure;
   size_t messages = 0;  // In hand: received and not settled.
   size_t bytes = 0;
+  size_t refused = 0;           // Of those: their settling was refused, and is tried again ...
+  absl::Duration refusing = {};  // ... since so long; zero where none is.
   std::vector<HandlerProgress> handlers;
+  std::vector<Assignment> assignments;  // A group each.
 };
 
 }  // namespace messaging

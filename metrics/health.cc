@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -25,30 +26,7 @@ absl::Status Live(const Progress& progress, absl::Duration stuck_after) {
   return absl::DeadlineExceededError(absl::StrJoin(stuck, "; "));
 }
 
-absl::Status Ready(const Progress& progress, const absl::Status& connection) {
-  switch (progress.phase) {
-    case Progress::Phase::kNew:
-      return absl::UnavailableError("not joined yet");
-    case Progress::Phase::kDraining:
-      return absl::UnavailableError(absl::StrCat("draining, ", progress.messages, " messages in hand"));
-    case Progress::Phase::kEnded:
-      return absl::UnavailableError("stopped");
-    case Progress::Phase::kFailed:
-      return absl::UnavailableError(absl::StrCat("the consumer has ended: ", progress.failure.ToString()));
-    case Progress::Phase::kConsuming:
-      break;
-  }
-  if (!connection.ok()) {
-    return absl::UnavailableError(absl::StrCat("the broker does not answer: ", connection.ToString()));
-  }
-  const bool consumes = progress.handlers.empty() ||
-                        std::any_of(progress.handlers.begin(), progress.handlers.end(), [](const HandlerProgress& h) {
-                          return h.gate != Gate::kPaused && h.gate != Gate::kTripped &&
-                                 (h.topics.empty() || h.paused_topics.size() < h.topics.size());
-                        });
-  if (!consumes) return absl::UnavailableError(absl::StrCat("nothing is consumed: ", Paused(progress)));
-  return absl::OkStatus();
-}
+namespace {
 
 std::string Paused(const Progress& progress) {
   std::vector<std::string> paused;
@@ -63,6 +41,73 @@ std::string Paused(const Progress& progress) {
   }
   for (const std::string& topic : topics) paused.push_back(absl::StrCat("topic ", topic, " is paused"));
   return absl::StrJoin(paused, ", ");
+}
+
+absl::Status Advances(const Progress& progress, absl::Duration stuck_after) {
+  if (progress.phase == Progress::Phase::kFailed) {
+    return absl::UnavailableError(absl::StrCat("the consumer has ended: ", progress.failure.ToString()));
+  }
+  if (absl::Status live = Live(progress, stuck_after); !live.ok()) return live;
+  if (progress.refused > 0 && progress.refusing > stuck_after) {
+    return absl::UnavailableError(absl::StrCat(progress.refused, " messages could not be settled for ",
+                                               absl::FormatDuration(absl::Trunc(progress.refusing, absl::Seconds(1)))));
+  }
+  const bool consumes = progress.handlers.empty() ||
+                        std::any_of(progress.handlers.begin(), progress.handlers.end(), [](const HandlerProgress& h) {
+                          return h.gate != Gate::kPaused && h.gate != Gate::kTripped &&
+                                 (h.topics.empty() || h.paused_topics.size() < h.topics.size());
+                        });
+  if (!consumes) return absl::UnavailableError(absl::StrCat("nothing is consumed: ", Paused(progress)));
+  return absl::OkStatus();
+}
+
+absl::Status HasAssignment(const Progress& progress) {
+  if (progress.phase == Progress::Phase::kNew) return absl::UnavailableError("not joined yet");
+  std::vector<std::string> missing;
+  for (const Assignment& one : progress.assignments) {
+    if (!one.missing.empty()) missing.push_back(absl::StrCat("group ", one.group, ": ", one.missing));
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrJoin(missing, "; "));
+}
+
+absl::Status StaysUp(const Progress& progress) {
+  if (progress.phase == Progress::Phase::kDraining) {
+    return absl::UnavailableError(absl::StrCat("draining, ", progress.messages, " messages in hand"));
+  }
+  if (progress.phase == Progress::Phase::kEnded) return absl::UnavailableError("stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string Readiness::Missing() const {
+  std::string missing;
+  for (const auto& [part, status] : {std::pair("progress", &progress), std::pair("connection", &connection),
+                                     std::pair("assignment", &assignment), std::pair("drain", &drain)}) {
+    if (!status->ok()) absl::StrAppend(&missing, part, ": ", status->message(), "\n");
+  }
+  return missing;
+}
+
+Readiness Ready(const Progress& progress, const absl::Status& connection, absl::Duration stuck_after) {
+  Readiness ready = {.progress = Advances(progress, stuck_after), .drain = StaysUp(progress)};
+  if (!connection.ok()) {
+    ready.connection = absl::UnavailableError(absl::StrCat("the broker does not answer: ", connection.ToString()));
+  }
+  if (progress.phase == Progress::Phase::kNew || progress.phase == Progress::Phase::kConsuming) {
+    ready.assignment = HasAssignment(progress);
+  }
+  return ready;
+}
+
+std::string Idle(const Progress& progress) {
+  std::string idle = Paused(progress);
+  for (const Assignment& one : progress.assignments) {
+    if (one.partitions != 0) continue;
+    absl::StrAppend(&idle, idle.empty() ? "" : ", ", "group ", one.group, " has no partition for it");
+  }
+  return idle;
 }
 
 const char* GateName(Gate gate) {

@@ -13,12 +13,23 @@ namespace messaging::metrics {
 // OK: all that runs began less than `stuck_after` ago. Else names each handler that has not returned, and since when.
 absl::Status Live(const Progress& progress, absl::Duration stuck_after);
 
-// OK: messages are consumed, by some handler at least. `connection`: what the broker answered last. Else one line that
-// says what is missing.
-absl::Status Ready(const Progress& progress, const absl::Status& connection);
+// Whether messages are consumed, in four parts. Each is OK, or says in one line what is missing.
+struct Readiness {
+  absl::Status progress;    // Calls return, settlements are taken, and some handler at least is not paused.
+  absl::Status connection;  // The broker answers.
+  absl::Status assignment;  // It has joined, and its groups let it read what is left for it.
+  absl::Status drain;       // It is not stopping.
 
-// Who takes nothing now, and why: "handler Charge is paused, ..."; empty: nobody.
-std::string Paused(const Progress& progress);
+  bool ok() const { return Missing().empty(); }
+  std::string Missing() const;  // "connection: ...\n", a line for each part that is not OK.
+};
+// `connection`: what the broker answered last. `stuck_after`: how long a call, or a settling that is refused, is no
+// reason.
+Readiness Ready(const Progress& progress, const absl::Status& connection, absl::Duration stuck_after);
+
+// What a consumer that is ready does not do: "handler Charge is paused, ..., group shop has no partition for it";
+// empty: it does all.
+std::string Idle(const Progress& progress);
 
 const char* GateName(Gate gate);               // "open", ...
 const char* PhaseName(Progress::Phase phase);  // "consuming", ...

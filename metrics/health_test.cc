@@ -37,34 +37,85 @@ TEST(Live, ALostConnectionOrADrainIsNoReasonToBeKilled) {
   EXPECT_TRUE(Live(progress, absl::Minutes(5)).ok());
 }
 
-TEST(Ready, SaysWhatIsMissing) {
+constexpr absl::Duration kStuckAfter = absl::Minutes(5);
+
+Readiness ReadyOf(const Progress& progress) { return Ready(progress, absl::OkStatus(), kStuckAfter); }
+
+TEST(Ready, EachPartSaysWhatIsMissingAndNoOtherDoes) {
   Progress progress = Consuming({});
-  EXPECT_TRUE(Ready(progress, absl::OkStatus()).ok());
-  EXPECT_THAT(Ready(progress, absl::UnavailableError("db:6379: refused")).message(), HasSubstr("db:6379: refused"));
+  EXPECT_EQ(ReadyOf(progress).Missing(), "");
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  EXPECT_EQ(Ready(progress, absl::UnavailableError("db:6379: refused"), kStuckAfter).Missing(),
+            "connection: the broker does not answer: UNAVAILABLE: db:6379: refused\n");
   progress.phase = Progress::Phase::kNew;
-  EXPECT_EQ(Ready(progress, absl::OkStatus()).message(), "not joined yet");
+  EXPECT_EQ(ReadyOf(progress).Missing(), "assignment: not joined yet\n");
   progress.phase = Progress::Phase::kDraining;
-  EXPECT_EQ(Ready(progress, absl::OkStatus()).message(), "draining, 3 messages in hand");
+  EXPECT_EQ(ReadyOf(progress).Missing(), "drain: draining, 3 messages in hand\n");
   progress.phase = Progress::Phase::kEnded;
-  EXPECT_FALSE(Ready(progress, absl::OkStatus()).ok());
+  EXPECT_EQ(ReadyOf(progress).Missing(), "drain: stopped\n");
   progress.phase = Progress::Phase::kFailed;
   progress.failure = absl::PermissionDeniedError("no rights");
-  EXPECT_THAT(Ready(progress, absl::OkStatus()).message(), HasSubstr("no rights"));
+  EXPECT_EQ(ReadyOf(progress).Missing(), "progress: the consumer has ended: PERMISSION_DENIED: no rights\n");
+}
+
+TEST(Ready, SeveralPartsAreALineEach) {
+  Progress progress = Consuming({{.name = "A", .running = 1, .longest = absl::Hours(1)}});
+  progress.assignments = {{.group = "shop", .missing = "connects again: gone"}};
+  EXPECT_EQ(Ready(progress, absl::UnavailableError("gone"), kStuckAfter).Missing(),
+            "progress: handler A has not returned for 1h, and 0 more wait for it\n"
+            "connection: the broker does not answer: UNAVAILABLE: gone\n"
+            "assignment: group shop: connects again: gone\n");
+}
+
+TEST(Ready, AStuckCallIsNoProgressAfterItsTime) {
+  Progress progress = Consuming({{.name = "Slow", .running = 1, .longest = kStuckAfter}});
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  progress.handlers[0].longest += absl::Seconds(1);
+  EXPECT_EQ(ReadyOf(progress).progress, Live(progress, kStuckAfter));
+  EXPECT_FALSE(ReadyOf(progress).ok());
+}
+
+TEST(Ready, SettlingThatIsRefusedForLongIsNoProgress) {
+  Progress progress = Consuming({});
+  progress.refused = 7;
+  progress.refusing = kStuckAfter;
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  progress.refusing = absl::Seconds(367.8);
+  EXPECT_EQ(ReadyOf(progress).Missing(), "progress: 7 messages could not be settled for 6m7s\n");
+  progress.refused = 0;
+  EXPECT_TRUE(ReadyOf(progress).ok());
+}
+
+TEST(Ready, AGroupThatLetsNothingComeIsNamedAndOneThatHasNothingLeftIsReady) {
+  Progress progress = Consuming({});
+  progress.assignments = {{.group = "shop", .partitions = 3}, {.group = "mail"}};
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  EXPECT_EQ(Idle(progress), "");
+  progress.assignments[0].partitions = 0;  // More members than partitions: another may end at any time.
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  EXPECT_EQ(Idle(progress), "group shop has no partition for it");
+  progress.assignments[0].missing = "waits for 2 partitions that other members still have";
+  progress.assignments[1].missing = "joins the queue q";
+  EXPECT_EQ(ReadyOf(progress).Missing(),
+            "assignment: group shop: waits for 2 partitions that other members still have; "
+            "group mail: joins the queue q\n");
+  progress.phase = Progress::Phase::kDraining;  // It gives back what it has.
+  EXPECT_TRUE(ReadyOf(progress).assignment.ok());
 }
 
 TEST(Ready, SomethingPausedIsSaidAndEverythingPausedIsNotReady) {
   Progress progress = Consuming({{.name = "A", .topics = {"a", "b"}, .gate = Gate::kPaused},
                                  {.name = "B", .topics = {"a", "b"}, .paused_topics = {"a"}}});
-  EXPECT_TRUE(Ready(progress, absl::OkStatus()).ok());
-  EXPECT_EQ(Paused(progress), "handler A is paused, topic a is paused");
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  EXPECT_EQ(Idle(progress), "handler A is paused, topic a is paused");
   progress.handlers[1].paused_topics = {"a", "b"};
-  EXPECT_EQ(Ready(progress, absl::OkStatus()).message(),
-            "nothing is consumed: handler A is paused, topic a is paused, topic b is paused");
+  EXPECT_EQ(ReadyOf(progress).Missing(),
+            "progress: nothing is consumed: handler A is paused, topic a is paused, topic b is paused\n");
   progress.handlers[1] = {.name = "B", .topics = {"a"}, .gate = Gate::kTripped};
-  EXPECT_THAT(Ready(progress, absl::OkStatus()).message(), HasSubstr("the breaker of handler B is open"));
+  EXPECT_THAT(ReadyOf(progress).progress.message(), HasSubstr("the breaker of handler B is open"));
   progress.handlers[1].gate = Gate::kProbing;
-  EXPECT_TRUE(Ready(progress, absl::OkStatus()).ok());
-  EXPECT_EQ(Paused(Consuming({{.name = "C", .topics = {"c"}}})), "");
+  EXPECT_TRUE(ReadyOf(progress).ok());
+  EXPECT_EQ(Idle(Consuming({{.name = "C", .topics = {"c"}}})), "");
 }
 
 TEST(ParseAddress, TakesHostAndPort) {

@@ -28,9 +28,19 @@ constexpr absl::Duration kPingHolds = absl::Seconds(1);  // Probes and people ma
 constexpr int kPatience = 2;  // Seconds for a client to send its request and take the answer.
 constexpr char kText[] = "text/plain; charset=utf-8";
 
-void Answer(const absl::Status& status, httplib::Response& response) {
-  response.status = status.ok() ? 200 : 503;
-  response.set_content(status.ok() ? "ok\n" : absl::StrCat(status.message(), "\n"), kText);
+json PartsAsJson(const Readiness& ready) {
+  const auto said = [](const absl::Status& part) { return part.ok() ? "ok" : std::string(part.message()); };
+  return {{"progress", said(ready.progress)},
+          {"connection", said(ready.connection)},
+          {"assignment", said(ready.assignment)},
+          {"drain", said(ready.drain)}};
+}
+
+json AssignmentAsJson(const Assignment& assignment) {
+  json as_json = {{"group", assignment.group}};
+  if (assignment.partitions != Assignment::kShared) as_json["partitions"] = assignment.partitions;
+  if (!assignment.missing.empty()) as_json["missing"] = assignment.missing;
+  return as_json;
 }
 
 json HandlerAsJson(const HandlerProgress& handler) {
@@ -118,14 +128,16 @@ class HttpServer::Impl {
       response.set_content(observer_.Text(), "text/plain; version=0.0.4; charset=utf-8");
     });
     server_.Get("/live", [this](const Request&, Response& response) {
-      Answer(Live(client_.progress(), options_.stuck_after), response);
+      const absl::Status live = Live(client_.progress(), options_.stuck_after);
+      response.status = live.ok() ? 200 : 503;
+      response.set_content(live.ok() ? "ok\n" : absl::StrCat(live.message(), "\n"), kText);
     });
     server_.Get("/ready", [this](const Request&, Response& response) {
       const Progress progress = client_.progress();
-      Answer(Ready(progress, Connection()), response);
-      if (const std::string paused = Paused(progress); response.status == 200 && !paused.empty()) {
-        response.set_content(absl::StrCat("ok; ", paused, "\n"), kText);
-      }
+      const Readiness ready = Ready(progress, Connection(), options_.stuck_after);
+      const std::string idle = Idle(progress);
+      response.status = ready.ok() ? 200 : 503;
+      response.set_content(ready.ok() ? absl::StrCat("ok", idle.empty() ? "" : "; ", idle, "\n") : ready.Missing(), kText);
     });
     server_.Get("/status", [this](const Request&, Response& response) {
       // Handlers' names may be any bytes.
@@ -168,7 +180,9 @@ class HttpServer::Impl {
     const Progress progress = client_.progress();
     const absl::Status connection = Connection();
     const absl::Status live = Live(progress, options_.stuck_after);
-    const absl::Status ready = Ready(progress, connection);
+    const Readiness ready = Ready(progress, connection, options_.stuck_after);
+    json assignments = json::array();
+    for (const Assignment& one : progress.assignments) assignments.push_back(AssignmentAsJson(one));
     json handlers = json::array();
     for (const HandlerProgress& handler : progress.handlers) handlers.push_back(HandlerAsJson(handler));
     json status = {{"broker", client_.broker().name()},
@@ -178,12 +192,14 @@ class HttpServer::Impl {
                    {"connected", connection.ok()},
                    {"live", live.ok()},
                    {"ready", ready.ok()},
+                   {"ready_parts", PartsAsJson(ready)},
+                   {"assignments", std::move(assignments)},
                    {"in_flight_messages", progress.messages},
                    {"in_flight_bytes", progress.bytes},
+                   {"refused_settlements", progress.refused},
                    {"pending_sends", client_.producer().pending()},
                    {"handlers", std::move(handlers)}};
     if (!live.ok()) status["not_live"] = live.message();
-    if (!ready.ok()) status["not_ready"] = ready.message();
     return status;
   }
 

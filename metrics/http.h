@@ -2,7 +2,7 @@
 //
 //   GET /metrics  Prometheus' text format (docs/metrics.md)
 //   GET /live     200, or 503 with why: a handler's call has been running for longer than stuck_after
-//   GET /ready    200, or 503 with why: not joined yet, draining, ended, the broker does not answer, everything paused
+//   GET /ready    200, or 503 with a line for each part that is missing: progress, connection, assignment, drain
 //   GET /status   JSON: broker, group, phase, connection, and what each handler has in hand
 //   POST /pause   with ?handler=NAME, ?topic=NAME or neither, and "Authorization: Bearer TOKEN": as Client::Pause
 //   POST /resume  likewise

@@ -83,16 +83,16 @@ class HttpTest : public testing::Test {
 TEST_F(HttpTest, AConsumersLifeAsProbesSeeIt) {
   client_->AddHandler(MakeHandler("Charge", [](std::string_view) { return absl::OkStatus(); }, {.topics = {"orders"}}));
   EXPECT_THAT(Get("/ready"), HasSubstr("503"));
-  EXPECT_EQ(Body(Get("/ready")), "not joined yet\n");
+  EXPECT_EQ(Body(Get("/ready")), "assignment: not joined yet\n");
   EXPECT_EQ(Body(Get("/live")), "ok\n");
   ASSERT_TRUE(client_->Start().ok());
   EXPECT_THAT(Get("/ready"), HasSubstr("200 OK"));
   ASSERT_TRUE(client_->Stop().ok());
-  EXPECT_EQ(Body(Get("/ready")), "stopped\n");
+  EXPECT_EQ(Body(Get("/ready")), "drain: stopped\n");
   EXPECT_EQ(Body(Get("/live")), "ok\n");
 }
 
-TEST_F(HttpTest, AStuckHandlerTurnsLiveRedAndIsNamedUntilItReturns) {
+TEST_F(HttpTest, AStuckHandlerTurnsLiveAndReadyRedAndIsNamedUntilItReturns) {
   client_->AddHandler(MakeHandler("Charge",
                                   [this](std::string_view) {
                                     if (!called_.HasBeenNotified()) called_.Notify();
@@ -113,7 +113,11 @@ TEST_F(HttpTest, AStuckHandlerTurnsLiveRedAndIsNamedUntilItReturns) {
   EXPECT_THAT(live, HasSubstr("handler Charge has not returned for "));
   const json status = json::parse(Body(Get("/status")));
   EXPECT_EQ(status.at("live"), false);
-  EXPECT_EQ(status.at("ready"), true);
+  EXPECT_EQ(status.at("ready"), false);
+  EXPECT_THAT(std::string(status.at("ready_parts").at("progress")), HasSubstr("handler Charge has not returned for "));
+  for (const char* part : {"connection", "assignment", "drain"}) EXPECT_EQ(status.at("ready_parts").at(part), "ok");
+  EXPECT_EQ(status.at("assignments").at(0).at("group"), "shop");
+  EXPECT_THAT(Get("/ready"), HasSubstr("503"));
   EXPECT_EQ(status.at("in_flight_messages"), 3);
   const json& handler = status.at("handlers").at(0);
   EXPECT_EQ(handler.at("name"), "Charge");

@@ -219,7 +219,10 @@ void Member::StepCopiers(absl::Time now) {
 // Once a second: who else is there, and what is held for long.
 void Member::Tick(absl::Time now) {
   next_tick_ = now + absl::Seconds(1);
-  if (is_fetching_) Balance();
+  if (is_fetching_) {
+    TellAssignment();
+    Balance();
+  }
   if (warned_timeout_ || consumer_timeout_ == absl::ZeroDuration()) return;
   for (const RabbitRecord* record = in_hand_; record != nullptr; record = record->next) {
     if (IsStale(*record) || now - record->arrived < consumer_timeout_ * 0.8) continue;
@@ -288,8 +291,21 @@ void Member::Disconnect(const absl::Status& why) {
     Log(Severity::kWarning,
         absl::StrCat("group ", subscribe_.group, " does not consume, and connects again: ", why.message()));
   }
+  TellAssignment(why);
   sink_->Revoke([](const Record& record) { return static_cast<const RabbitRecord&>(record).revoked; });
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
+}
+
+// When something of it has changed. Which of the queues that it consumes are given to others, the server does not say.
+void Member::TellAssignment(const absl::Status& connection) {
+  if (absl::IsCancelled(connection)) return;  // It leaves.
+  Assignment now{.group = subscribe_.group};
+  for (const Queue& queue : queues_) {
+    const bool joined = queue.state != Queue::State::kClosed && queue.state != Queue::State::kJoining;
+    if (!joined && now.missing.empty()) now.missing = absl::StrCat("joins the queue ", queue.name);
+  }
+  if (!connection.ok()) now.missing = absl::StrCat("connects again: ", connection.message());
+  if (std::exchange(told_, now) != now) sink_->Assigned(std::move(now));
 }
 
 // Once everything is settled: each channel is closed when the server has all of its acknowledgements.

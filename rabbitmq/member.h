@@ -109,6 +109,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   void StepCopiers(absl::Time now);
   void End();
   void FreeDropped();
+  void TellAssignment(const absl::Status& connection = absl::OkStatus());
   void Answer(Settlement settlement, const absl::Status& status);
   void Unlink(RabbitRecord* record);
   void Free(RabbitRecord* record);
@@ -197,6 +198,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   bool closing_ = false;
   bool said_goodbye_ = false;
   bool warned_timeout_ = false;
+  Assignment told_;
   double mean_bytes_ = 0;  // Of a message, as they come lately; 0: none came.
   Version version_;        // The server's.
   absl::Duration consumer_timeout_;

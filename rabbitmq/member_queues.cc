@@ -215,6 +215,7 @@ void Member::OnJoined(int number) {
     Log(Severity::kInfo, absl::StrCat(options_.Address(), ": connected again, group ", subscribe_.group, " consumes"));
   }
   was_connected_ = true;
+  TellAssignment();
   if (!std::exchange(started_, true)) {
     absl::MutexLock lock(&mutex_);
     start_done_ = true;

@@ -197,7 +197,10 @@ void Member::Step(absl::Time now) {
     fetching = fetching_;
   }
   if (std::exchange(was_fetching_, fetching) != fetching) next_tick_ = absl::InfinitePast();  // Gives partitions away.
-  if (now >= next_tick_ || now >= next_due_) AskTick(now);
+  if (now >= next_tick_ || now >= next_due_) {
+    TellAssignment();
+    AskTick(now);
+  }
   if (history_wanted_) AskHistories();
   AskRead();
   next_step_ = std::min(next_tick_, next_due_);
@@ -243,6 +246,7 @@ void Member::Disconnect(const absl::Status& why) {
   commands_.reset();
   reading_ = leave_asked_ = unblock_asked_ = false;
   ungrouped_ = 0;
+  dealt_ = false;
   history_wanted_ = false;
   histories_ = 0;
   for (Stream& stream : streams_) {
@@ -268,6 +272,30 @@ void Member::Disconnect(const absl::Status& why) {
     Log(Severity::kWarning,
         absl::StrCat("group ", subscribe_.group, " does not consume, and connects again: ", why.message()));
   }
+  TellAssignment(why);
+}
+
+// When something of it has changed.
+void Member::TellAssignment(const absl::Status& connection) {
+  if (absl::IsCancelled(connection)) return;  // It leaves.
+  const absl::Time time = Now();
+  Assignment now{.group = subscribe_.group};
+  int read = 0, awaited = 0;
+  bool partitioned = false, shared = false;
+  for (const Stream& stream : streams_) {
+    (stream.partitioned() ? partitioned : shared) = true;
+    if (stream.partitioned() && stream.wanted) ++(stream.readable(time) ? read : awaited);
+  }
+  if (partitioned) now.partitions = read;
+  if (!connection.ok()) {
+    now.missing = absl::StrCat("connects again: ", connection.message());
+  } else if (!joined()) {
+    now.missing = "joins the group";
+  } else if (!shared && read == 0 && (awaited > 0 || !dealt_)) {
+    now.missing = awaited == 0 ? "the group deals its partitions"
+                               : absl::StrCat("waits for ", awaited, " partitions that other members still have");
+  }
+  if (std::exchange(told_, now) != now) sink_->Assigned(std::move(now));
 }
 
 void Member::OnLost(io::Stream*, const absl::Status& why) { Disconnect(why); }

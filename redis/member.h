@@ -143,6 +143,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   void OnAdopted(const Asked& asked, ReplyPtr reply);
   RedisRecord* AddTaken(Batch& batch, const Asked& asked, const redisReply& taken);
   void Answer(std::vector<Settlement> settlements, const absl::Status& status);
+  void TellAssignment(const absl::Status& connection = absl::OkStatus());
   void Lost(const absl::Status& why);  // A group is gone: makes it again.
 
   // Adds what an entry holds to `batch`; null: nothing for the sink.
@@ -191,6 +192,8 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   bool closing_ = false;
   bool leave_asked_ = false;
   bool unblock_asked_ = false;
+  bool dealt_ = false;  // It was said since it connected which partitions are for it.
+  Assignment told_;
   bool history_wanted_ = false;
   int histories_ = 0;  // Answers that reading waits for.
   bool was_fetching_ = true;

@@ -149,6 +149,7 @@ void Member::OnGroup(const Asked& asked, const redisReply& reply) {
   if (was_connected_) take_others_at_ = Now() + options_.claim_idle;
   was_connected_ = true;
   next_tick_ = absl::InfinitePast();
+  TellAssignment();
   if (!std::exchange(started_, true)) {
     absl::MutexLock lock(&mutex_);
     start_done_ = true;
@@ -235,6 +236,7 @@ void Member::OnAssign(const Asked& asked, const redisReply& reply) {
   const redisReply* const number = Element(reply, 0);
   const redisReply* const members = Element(reply, 1);
   if (number == nullptr || members == nullptr) return;
+  dealt_ = true;
   for (Stream& stream : streams_) {
     if (stream.topic != streams_[asked.stream].topic) continue;
     stream.wanted = number->integer >= 0 && stream.partition % members->integer == number->integer &&

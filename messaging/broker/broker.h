@@ -21,6 +21,7 @@
 #include "messaging/broker/delivery.h"
 #include "messaging/observer.h"
 #include "messaging/outgoing.h"
+#include "messaging/progress.h"
 #include "messaging/start_at.h"
 
 namespace messaging {
@@ -56,6 +57,9 @@ class DeliverySink {
   // These records are no longer this member's (Kafka: partition revoked). What has not begun is dropped without a
   // verdict; what runs finishes, its settling does nothing and is counted.
   virtual void Revoke(std::function<bool(const Record&)> which) = 0;
+  // What this member may read has changed: also a lost connection, and one that came back. A driver that never says so
+  // reads everything from its start on.
+  virtual void Assigned(Assignment /*now*/) {}
   // The subscription cannot go on (permission denied, topic gone for good); a lost connection is no such thing.
   virtual void Fail(absl::Status why) = 0;
 };

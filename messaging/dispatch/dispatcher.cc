@@ -38,6 +38,7 @@ absl::Status Dispatcher::Impl::StartAll() {
     const uint64_t seed = options_.seed != 0 ? options_.seed : absl::Uniform<uint64_t>(absl::BitGen());
     engine_ = std::make_unique<Engine>(std::move(engine_handlers), count, limits, seed, options_.observer);
     starved_.assign(groups.size(), 0);
+    for (const std::string& group : groups) assignments_.push_back({.group = group});
     state_ = State::kRunning;
   }
   for (int i = 0; i < count; ++i) {
@@ -98,6 +99,9 @@ Progress Dispatcher::Impl::progress() const {
   progress.failure = failure_;
   progress.messages = engine_->in_hand();
   progress.bytes = engine_->bytes_in_hand();
+  progress.refused = engine_->refused();
+  if (progress.refused > 0) progress.refusing = Now() - refused_since_;
+  progress.assignments = assignments_;
   progress.handlers = engine_->Progress(Now());
   for (size_t i = 0; i < handlers_.size(); ++i) {
     const std::string& group = handlers_[i].options.group;
@@ -341,6 +345,11 @@ absl::Status Dispatcher::Impl::SetPaused(const std::string& handler, const std::
   if (!topic.empty()) Log(Severity::kInfo, absl::StrCat("topic ", topic, paused ? " is paused" : " goes on"));
   Give(std::move(orders));
   return absl::OkStatus();
+}
+
+void Dispatcher::Impl::OnAssigned(int subscription, Assignment now) {
+  absl::MutexLock lock(&mutex_);
+  assignments_[subscription] = std::move(now);
 }
 
 void Dispatcher::Impl::OnFail(absl::Status why) {

@@ -75,6 +75,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
     Room room() const override { return impl_->RoomFor(index_); }
     void Withdraw(std::function<bool(const Record&)> which) override { impl_->OnWithdraw(index_, which); }
     void Revoke(std::function<bool(const Record&)> which) override { impl_->OnRevoke(index_, which); }
+    void Assigned(Assignment now) override { impl_->OnAssigned(index_, std::move(now)); }
     void Fail(absl::Status why) override { impl_->OnFail(std::move(why)); }
 
    private:
@@ -107,6 +108,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   Room RoomFor(int subscription);
   void OnWithdraw(int subscription, const std::function<bool(const Record&)>& which);
   void OnRevoke(int subscription, const std::function<bool(const Record&)>& which);
+  void OnAssigned(int subscription, Assignment now);
   void OnFail(absl::Status why);
 
   void RunWorker(Worker* self);
@@ -154,6 +156,7 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
   bool watched_ ABSL_GUARDED_BY(mutex_) = false;  // An idle worker looks for calls that take long.
   std::vector<LaneContext*> lanes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Assignment> assignments_ ABSL_GUARDED_BY(mutex_);  // By subscription.
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> workers_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> stuck_ ABSL_GUARDED_BY(mutex_);  // In handlers that did not return.

@@ -37,6 +37,11 @@ void FakeSink::Revoke(std::function<bool(const Record&)> which) {
   deliveries_.erase(kept, deliveries_.end());
 }
 
+void FakeSink::Assigned(Assignment now) {
+  absl::MutexLock lock(&mutex_);
+  assignment_ = std::move(now);
+}
+
 void FakeSink::Fail(absl::Status why) {
   absl::MutexLock lock(&mutex_);
   failure_ = std::move(why);
@@ -51,6 +56,12 @@ bool FakeSink::WaitForDeliveries(size_t n, absl::Duration limit) const {
   auto arrived = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return deliveries_.size() >= n; };
   absl::MutexLock lock(&mutex_);
   return mutex_.AwaitWithTimeout(absl::Condition(&arrived), limit);
+}
+
+bool FakeSink::WaitForAssignment(const std::function<bool(const Assignment&)>& wanted, absl::Duration limit) const {
+  auto so = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return wanted(assignment_); };
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&so), limit);
 }
 
 bool FakeSink::WaitForAnswers(size_t n, absl::Duration limit) const {
@@ -92,6 +103,11 @@ std::vector<size_t> FakeSink::batches() const {
 size_t FakeSink::revokes() const {
   absl::MutexLock lock(&mutex_);
   return revokes_;
+}
+
+Assignment FakeSink::assignment() const {
+  absl::MutexLock lock(&mutex_);
+  return assignment_;
 }
 
 absl::Status FakeSink::failure() const {

@@ -24,12 +24,16 @@ class FakeSink : public DeliverySink {
   void Settled(std::vector<Settlement> batch) override;
   Room room() const override;
   void Revoke(std::function<bool(const Record&)> which) override;  // Drops what it holds of them.
+  void Assigned(Assignment now) override;
   void Fail(absl::Status why) override;
 
   void set_room(Room room);
 
   // Waits until it holds `n` deliveries, at least. False: `limit` passed first.
   bool WaitForDeliveries(size_t n, absl::Duration limit = absl::Seconds(10)) const;
+  // Until what it was assigned last is so.
+  bool WaitForAssignment(const std::function<bool(const Assignment&)>& wanted,
+                         absl::Duration limit = absl::Seconds(10)) const;
   // The same for answers.
   bool WaitForAnswers(size_t n, absl::Duration limit = absl::Seconds(10)) const;
 
@@ -39,6 +43,7 @@ class FakeSink : public DeliverySink {
   std::vector<std::string> payloads() const;  // Of what it holds.
   std::vector<size_t> batches() const;        // The sizes of all that was delivered.
   size_t revokes() const;
+  Assignment assignment() const;  // The last; `missing` says so before the first.
   absl::Status failure() const;  // What Fail said; OK: nothing.
 
  private:
@@ -48,6 +53,7 @@ class FakeSink : public DeliverySink {
   std::vector<size_t> batches_ ABSL_GUARDED_BY(mutex_);
   Room room_ ABSL_GUARDED_BY(mutex_) = {.messages = 1'000'000, .bytes = size_t{1} << 30};
   size_t revokes_ ABSL_GUARDED_BY(mutex_) = 0;
+  Assignment assignment_ ABSL_GUARDED_BY(mutex_) = {.missing = "nothing was said"};
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
