@@ -381,6 +381,30 @@ TEST(KafkaConsumerTest, ABeginIsAnsweredWhenItsOwnPartitionIsCommitted) {
   EXPECT_EQ(sink.subscription->Close(absl::Now() + kLimit), absl::OkStatus());
 }
 
+TEST(KafkaConsumerTest, AMemberSaysHowManyPartitionsItHas) {
+  const auto broker = Connect({}, {{"counted", {.partitions = 2}}});
+  const auto has = [](int partitions) {
+    return [partitions](const Assignment& now) { return now.missing.empty() && now.partitions == partitions; };
+  };
+  Joined first(*broker, "counted");
+  ASSERT_TRUE(first.started.ok()) << first.started;
+  EXPECT_TRUE(first.sink.WaitForAssignment(has(2), kLimit)) << first.sink.assignment().partitions;
+  {
+    Joined second(*broker, "counted");
+    Joined third(*broker, "counted");
+    const auto shared_out = [&] {
+      std::multiset<int> each;
+      for (const Joined* member : {&first, &second, &third}) each.insert(member->sink.assignment().partitions);
+      return each == std::multiset<int>{0, 1, 1};
+    };
+    const absl::Time end = absl::Now() + kLimit;
+    while (!shared_out() && absl::Now() < end) absl::SleepFor(absl::Milliseconds(20));
+    EXPECT_TRUE(shared_out());
+    for (const Joined* member : {&first, &second, &third}) EXPECT_EQ(member->sink.assignment().missing, "");
+  }
+  EXPECT_TRUE(first.sink.WaitForAssignment(has(2), kLimit)) << first.sink.assignment().partitions;
+}
+
 // Other handlers may be reading it.
 TEST(KafkaConsumerTest, ABeginThatComesTooLateLeavesTheRecord) {
   const auto broker = Connect({{"create_topics", "true"}});

@@ -61,7 +61,7 @@ struct Progress {
   absl::Status failure;
   size_t messages = 0;  // In hand: received and not settled.
   size_t bytes = 0;
-  size_t refused = 0;           // Of those: their settling was refused, and is tried again ...
+  size_t refused = 0;            // Of those: their settling was refused, and is tried again ...
   absl::Duration refusing = {};  // ... since so long; zero where none is.
   std::vector<HandlerProgress> handlers;
   std::vector<Assignment> assignments;  // A group each.

@@ -137,7 +137,8 @@ class HttpServer::Impl {
       const Readiness ready = Ready(progress, Connection(), options_.stuck_after);
       const std::string idle = Idle(progress);
       response.status = ready.ok() ? 200 : 503;
-      response.set_content(ready.ok() ? absl::StrCat("ok", idle.empty() ? "" : "; ", idle, "\n") : ready.Missing(), kText);
+      response.set_content(ready.ok() ? absl::StrCat("ok", idle.empty() ? "" : "; ", idle, "\n") : ready.Missing(),
+                           kText);
     });
     server_.Get("/status", [this](const Request&, Response& response) {
       // Handlers' names may be any bytes.

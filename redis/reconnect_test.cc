@@ -127,6 +127,39 @@ TEST(RedisReconnectTest, VerdictsAreGivenAgainAndCountOnce) {
   EXPECT_EQ((*lag)[0].dead, 1);
 }
 
+TEST(RedisAssignmentTest, ALostServerIsToldAndItsReturn) {
+  const auto server = Start();
+  auto broker = Connect(server->url());
+  ASSERT_TRUE(broker.ok());
+  Joined joined(**broker);
+  EXPECT_EQ(joined.sink.assignment(), (Assignment{.group = "g"}));
+  server->server().Kill();
+  EXPECT_TRUE(joined.sink.WaitForAssignment(
+      [](const Assignment& now) { return now.missing.starts_with("connects again: "); }, kLimit));
+  ASSERT_EQ(server->server().StartAgain(), absl::OkStatus());
+  EXPECT_TRUE(joined.sink.WaitForAssignment([](const Assignment& now) { return now.missing.empty(); }, kLimit));
+}
+
+// Of members beyond the number of partitions it is not said that anything is missing.
+TEST(RedisAssignmentTest, PartitionsAreCountedAsTheyComeAndGo) {
+  const auto server = Start();
+  auto broker = Connect(server->url(), {{"partitions", "2"}, {"claim_idle", "2s"}});
+  ASSERT_TRUE(broker.ok());
+  const auto has = [](int partitions) {
+    return [partitions](const Assignment& now) { return now.missing.empty() && now.partitions == partitions; };
+  };
+  Joined first(**broker, "t", "g", "first");
+  EXPECT_TRUE(first.sink.WaitForAssignment(has(2), kLimit)) << first.sink.assignment().missing;
+  {
+    Joined second(**broker, "t", "g", "second");
+    EXPECT_TRUE(second.sink.WaitForAssignment(has(1), kLimit)) << second.sink.assignment().missing;
+    EXPECT_TRUE(first.sink.WaitForAssignment(has(1), kLimit));
+    Joined third(**broker, "t", "g", "third");
+    EXPECT_TRUE(third.sink.WaitForAssignment(has(0), kLimit)) << third.sink.assignment().missing;
+  }
+  EXPECT_TRUE(first.sink.WaitForAssignment(has(2), kLimit));
+}
+
 // Its connection may not be back yet: what it holds stays its own for as long as with a server that was there.
 TEST(RedisReconnectTest, AfterTheServerWasAwayOthersAreGivenTime) {
   const absl::Duration idle = absl::Seconds(2);

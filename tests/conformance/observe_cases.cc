@@ -88,6 +88,22 @@ void ABreakerKeepsWhatFails(Bench& bench) {
   for (const Seen& seen : journal.all()) EXPECT_EQ(seen.attempt, 1);
 }
 
+// Drivers that know of partitions, or of a connection that is lost, say so.
+void AMemberSaysWhatItMayRead(Bench& bench) {
+  Journal journal;
+  auto client = bench.Consume({Recording("h", journal, {.topics = {bench.Topic()}})});
+  const auto reads = [&] {
+    const Progress progress = client->progress();
+    if (progress.assignments.size() != 1) return false;
+    const Assignment& only = progress.assignments[0];
+    return only.group == bench.Group() && only.missing.empty() && only.partitions != 0;
+  };
+  EXPECT_TRUE(WaitUntil(reads)) << client->progress().assignments[0].missing;
+  bench.Send(*client, bench.Topic(), "m");
+  ASSERT_TRUE(journal.Await(1));
+  EXPECT_TRUE(reads());
+}
+
 void ATraceGoesThroughRetriesDeadLettersAndWhatHandlersSend(Bench& bench) {
   const std::vector<Header> traced = {{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
                                       {"tracestate", "foo=1,bar=2"}};
@@ -118,6 +134,7 @@ std::vector<Case> ObserveCases() {
           {"APausedTopicWaitsAndComesBack", &APausedTopicWaitsAndComesBack, {}},
           {"WhatAPausedMemberHasIsOthersWhenItStops", &WhatAPausedMemberHasIsOthersWhenItStops, {}},
           {"ABreakerKeepsWhatFails", &ABreakerKeepsWhatFails, {}},
+          {"AMemberSaysWhatItMayRead", &AMemberSaysWhatItMayRead, {}},
           {"ATraceGoesThroughRetriesDeadLettersAndWhatHandlersSend",
            &ATraceGoesThroughRetriesDeadLettersAndWhatHandlersSend,
            {}}};

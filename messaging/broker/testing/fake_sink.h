@@ -44,7 +44,7 @@ class FakeSink : public DeliverySink {
   std::vector<size_t> batches() const;        // The sizes of all that was delivered.
   size_t revokes() const;
   Assignment assignment() const;  // The last; `missing` says so before the first.
-  absl::Status failure() const;  // What Fail said; OK: nothing.
+  absl::Status failure() const;   // What Fail said; OK: nothing.
 
  private:
   mutable absl::Mutex mutex_;
