@@ -82,6 +82,20 @@ class Pika(CoreTest):
         self.publish(ANY_BYTES)  # Without any properties.
         self.assertEqual(self.consume("--exec", "sh", "-c", "od -An -v -tx1 | tr -d ' \\n'"), ANY_BYTES.hex())
 
+    def test_as_the_document_says(self):
+        self.ask("topics", "declare", "orders.created", "--group", "billing")
+        channel = self.connection.channel()
+        # [send]
+        channel.confirm_delivery()
+        properties = pika.BasicProperties(message_id="order-7", content_type="application/json", delivery_mode=2,
+                                          headers={"messaging-key": "7", "source": "shop"})
+        channel.basic_publish("messaging", "orders.created", b'{"order_id": 7}', properties, mandatory=True)
+        # [end]
+        line = json.loads(self.ask("consumer", "--topic", "orders.created", "--group", "billing", "--max-messages", "1"))
+        self.assertEqual((line["payload"], line["id"], line["key"], line["headers"]),
+                         ({"order_id": 7}, "order-7", "7", [{"name": "source", "value": "shop"}]))
+        channel.close()
+
     def test_handlers_see_headers_of_every_type(self):
         self.publish(b"m", headers=HEADERS)
         seen = {header.pop("name"): header for header in json.loads(self.consume("--exec", "sh", "-c", 'printf %s "$MESSAGE_HEADERS"'))}
