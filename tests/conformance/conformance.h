@@ -39,6 +39,9 @@ struct Environment {
   int kills = 20;
   int messages = 2'000;
   int fault_messages = 20'000;
+  // How many sends of a process a lost connection leaves without an answer, at most, that the broker then has twice, as
+  // they are sent again. 0: it, or its driver, tells them from new ones.
+  int unanswered_sends = 0;
 
   // What the broker can be made to suffer. Where one cannot, leave it empty and say why in `cannot`.
   // The dead-letter place refuses, or is gone; the function returned mends it.

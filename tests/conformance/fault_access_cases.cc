@@ -105,8 +105,8 @@ void TheCredentialsChange(Bench& bench) {
   mend();
   load.FaultIsOver();
   load.JoinSenders();
-  load.Finish(25, absl::StrCat("credentials wrong for 2 s (who came was refused in ", Whole(told), ")"), 2 * kInHand,
-              kSoon);
+  load.Finish(25, absl::StrCat("credentials wrong for 2 s (who came was refused in ", Whole(told), ")"),
+              load.MostDuplicates(1), kSoon);
   load.processes().Stop(one);
   load.processes().Stop(two);
 }

@@ -109,7 +109,7 @@ void TheServerRestarts(Bench& bench) {
     load.FaultIsOver();
   }
   load.JoinSenders();
-  load.Finish(4, "server ended and killed, twice each", 2 * kRestarts * kInHand, absl::Seconds(5));
+  load.Finish(4, "server ended and killed, twice each", load.MostDuplicates(kRestarts), absl::Seconds(5));
   load.processes().Stop(one);
   load.processes().Stop(two);
 }
@@ -147,7 +147,7 @@ void ConnectionsAreCut(Bench& bench) {
       load.Finish(5,
                   absl::StrCat("all connections cut, 10 times in 5 s (throughput ",
                                static_cast<int>(100 * absl::FDivDuration(clean, took)), " % of undisturbed)"),
-                  2 * kCuts * kInHand, absl::Seconds(5));
+                  load.MostDuplicates(kCuts), absl::Seconds(5));
       EXPECT_GE(absl::FDivDuration(clean, took), 0.5);
       EXPECT_LE(open_files(), files_before + 1) << "of a consumer";
       EXPECT_LE(threads(), threads_before) << "of a consumer";

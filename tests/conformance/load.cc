@@ -96,6 +96,10 @@ void Load::AwaitAll() {
   EXPECT_TRUE(all && lost == 0) << processes_.Report().ToString();
 }
 
+int64_t Load::MostDuplicates(int losses) const {
+  return losses * (2 * kInHand + kTopics * bench_.environment().unanswered_sends);
+}
+
 Report Load::Finish(int row, const std::string& fault, int64_t most_duplicates, absl::Duration most_recovery) {
   AwaitAll();
   const Report report = processes_.Report();

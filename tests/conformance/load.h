@@ -38,6 +38,8 @@ class Load {
   // Until something was handled since then. What is sent outlasts the faults: once all is sent there is more.
   void AwaitHandling(absl::Time after);
   void AwaitAll();  // Until each accepted message is handled or dead.
+  // What so many losses of all connections may bring twice: what two consumers hold, and what senders do not know of.
+  int64_t MostDuplicates(int losses) const;
   void FaultIsOver(absl::Time at = absl::Now()) { over_.push_back(at); }
 
   // AwaitAll, then prints and checks the row.

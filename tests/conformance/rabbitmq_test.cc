@@ -90,7 +90,7 @@ void Permit(RabbitmqServer& server, const std::string& virtual_host, const std::
   EXPECT_EQ(manage.Put(absl::StrCat("topic-permissions/", virtual_host, "/guest"), keys.dump()), absl::OkStatus());
 }
 
-Environment RabbitmqEnvironment(RabbitmqServer& server, int partitions) {
+Environment RabbitmqEnvironment(RabbitmqServer& server, int partitions, bool faults) {
   Environment environment;
   environment.name = "rabbitmq";
   const auto current = std::make_shared<std::string>();  // The case's virtual host.
@@ -105,6 +105,10 @@ Environment RabbitmqEnvironment(RabbitmqServer& server, int partitions) {
   environment.native = {{"management_url", server.management_url()}};
   environment.takeover = absl::Seconds(5);
   environment.kills = 10;
+  if (faults) {  // The server takes what is sent again for new: so that it is not much.
+    environment.unanswered_sends = 32;
+    environment.native["confirm_window"] = absl::StrCat(environment.unanswered_sends);
+  }
   environment.break_dead_letters = [&server](Broker&, const std::string& url) -> std::function<void()> {
     // No right to make the places of dead letters, which are made when there is one.
     auto permit = [&server, url](const std::string& configure) {
@@ -201,10 +205,12 @@ int main(int argc, char** argv) {
       break;
     }
   }
+  const bool faults = std::any_of(argv, argv + argc, [](std::string_view text) { return text == "--faults"; });
   messaging::servers::RabbitmqServer server({.management = true, .tls = true});
   if (const absl::Status status = server.Start(); !status.ok()) {
     fprintf(stderr, "%s\n", std::string(status.message()).c_str());
     return 1;
   }
-  return messaging::conformance::Main(argc, argv, messaging::conformance::RabbitmqEnvironment(server, partitions));
+  return messaging::conformance::Main(argc, argv,
+                                      messaging::conformance::RabbitmqEnvironment(server, partitions, faults));
 }
