@@ -23,7 +23,7 @@ namespace messaging::outbox {
 // How a relay works; only the database has to be given.
 struct RelayOptions {
   std::string database;  // As sql::Open takes it; the relay has a connection of its own.
-  size_t batch = 1'000;  // Messages read, and in flight, at once; the next batch is read meanwhile.
+  size_t batch = 1'000;  // Messages read, and in flight, at once.
   // Those that are not elected try again so often: what a relay's death costs, at most, beyond its lock's release.
   absl::Duration election_pause = absl::Seconds(1);
   // The outbox is looked at when somebody commits, and besides so often.

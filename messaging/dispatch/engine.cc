@@ -113,9 +113,15 @@ void Engine::Finish(const Work& work, std::vector<Outcome>& outcomes, absl::Dura
     if (task == nullptr || outcomes[i].not_begun) continue;
     if (!outcomes[i].deferred) {
       End(task, outcomes[i], now);
-    } else if (outcomes[i].keeps_lane) {
+      continue;
+    }
+    // Else it was completed before, and waits again or is another one by now.
+    const bool runs = task->work == work.id && task->running_since != absl::InfinitePast();
+    if (outcomes[i].keeps_lane) {
       leaves = false;
-      if (task->work == work.id) task->deferred = true;  // Else it was completed before, and may be another one by now.
+      if (runs) task->deferred = true;
+    } else if (runs) {
+      task->lane = nullptr;  // It goes on without it.
     }
   }
   for (size_t i = work.tasks.size(); i-- > 0;) {  // To the front, one after the other: they keep their order.

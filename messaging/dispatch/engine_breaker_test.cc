@@ -110,6 +110,84 @@ TEST_F(EngineBreakerTest, WhenAllThatCouldBeTriedIsRevokedTheNextIsRead) {
   EXPECT_THAT(Closed(), IsEmpty());
 }
 
+class HeldProbeTest : public GateFixture {
+ protected:
+  // The breaker is half-open, its probe the first of a held key, whose record is asked for.
+  void SetUp() override {
+    Make({WithBreaker({.max_retries = 5, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
+    Offer("held", "k");
+    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("held"));
+    Offer("opens", "k2");
+    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens"));
+    engine_->Revoke(0, [](const Record& record) { return record.payload == "opens"; });
+    now_ += absl::Seconds(10);
+    EXPECT_FALSE(engine_->Take(now_));
+  }
+  void ExpectTheNextIsRead() {
+    (void)engine_->Take(now_);
+    EXPECT_TRUE(engine_->TakeRoomsChanged());
+    EXPECT_THAT(Closed(), IsEmpty());
+    Offer("next", "k");
+    EXPECT_THAT(RunAll(), ElementsAre("next"));
+  }
+};
+
+TEST_F(HeldProbeTest, WithdrawnWhileItsRecordIsAskedFor) {
+  engine_->Withdraw(
+      0, [](const Record&) { return true; }, now_);
+  for (int i = 0; i < 3; ++i) Answer();  // Recorded; what counts is recorded again; released.
+  EXPECT_EQ(engine_->in_hand(), 0u);
+  ExpectTheNextIsRead();
+}
+
+TEST_F(HeldProbeTest, RevokedWhenItIsReady) {
+  Answer();
+  engine_->Revoke(0, [](const Record&) { return true; });
+  ExpectTheNextIsRead();
+}
+
+TEST_F(EngineBreakerTest, AProbeThatHasEndedButForItsSendsNeedsNoLane) {
+  Make({WithBreaker({.max_retries = 5})});
+  for (const char* payload : {"fails", "opens"}) Offer(payload);
+  RunAll(absl::UnavailableError("down"));
+  engine_->Revoke(0, [](const Record&) { return true; });
+  Offer("probe", "k");
+  Offer("next", "k");
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  Engine::Task* const probe = work->tasks[0];
+  std::vector<Engine::Outcome> outcomes(1);
+  engine_->Unblock(*work, outcomes, 1, now_);  // To a lane of its own, which ends with the call.
+  outcomes[0] = {.deferred = true, .keeps_lane = false};
+  engine_->Finish(*work, outcomes, absl::Seconds(1), now_);
+  engine_->PauseHandler(0, true, now_);
+  engine_->PauseHandler(0, false, now_);
+  engine_->Complete(probe, {.keeps_lane = false}, now_);
+  Answer();
+  EXPECT_THAT(RunAll(), ElementsAre("next"));
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
+TEST_F(EngineBreakerTest, AProbeThatFailedBeforeItsWorkerCameToSaySoIsTriedAgain) {
+  Make({WithBreaker({.max_retries = 5})});
+  for (const char* payload : {"fails", "opens"}) Offer(payload);
+  RunAll(absl::UnavailableError("down"));
+  engine_->Revoke(0, [](const Record&) { return true; });
+  Offer("probe", "k");
+  now_ += absl::Seconds(10);
+  std::optional<Engine::Work> work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  engine_->Complete(work->tasks[0], {.status = absl::UnavailableError("down"), .deferred = true}, now_);
+  std::vector<Engine::Outcome> outcomes(1);
+  outcomes[0].deferred = true;
+  engine_->Finish(*work, outcomes, absl::Microseconds(1), now_);
+  now_ += absl::Seconds(10);
+  engine_->Tick(now_);
+  engine_->UnblockDeferred(now_, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("probe"));
+}
+
 TEST_F(EngineBreakerTest, AKeyWhoseSuspectIsRevokedWhileItWaitsToBeAloneIsFree) {
   Make({WithBreaker({.topics = {"a"}, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict}),
         {.topics = {"b"}}});

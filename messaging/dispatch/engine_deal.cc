@@ -175,8 +175,10 @@ bool Engine::TakeFrom(Lane* lane, size_t most, Work& work, absl::Time now) {
     taken = true;
   }
   if (!taken) {
-    if (lane->held)
-      MakeReady(lane, now);  // What it was queued for has gone, and what came since has not been asked for.
+    if (lane->held) {  // What it was queued for has gone, and what came since has not been asked for.
+      MakeReady(lane, now);
+      EraseIfDone(lane);
+    }
     return false;
   }
   work.handler = lane->handler;

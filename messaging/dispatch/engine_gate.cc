@@ -104,8 +104,8 @@ void Engine::PutBack(Task* task, absl::Time now) {
     return from->PushFront(task);  // It is still busy: what leaves it makes it ready.
   }
   if (blocked) return Park(task, /*in_front=*/true);
-  if (task->record->suspect) return Place(task, now);
   if (PutBeforeSuspects(task)) return;
+  if (task->record->suspect) return AddSuspect(task);  // Before what is in its lane, as that came later.
   task->lane = LaneFor(*task);
   task->lane->PushFront(task);
   MakeReady(task->lane, now);

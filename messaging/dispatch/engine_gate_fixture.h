@@ -18,6 +18,11 @@ class GateFixture : public EngineFixture {
   void Offer(const std::string& payload, const std::string& key = "", const std::string& topic = "t") {
     EngineFixture::Offer(source_.Make(key, topic, payload));
   }
+  void OfferSuspect(const std::string& payload, const std::string& key, const std::string& topic = "t") {
+    Delivery delivery = source_.Make(key, topic, payload);
+    delivery.record()->suspect = true;
+    EngineFixture::Offer(std::move(delivery));
+  }
   void Finish(const Engine::Work& work, const absl::Status& status = absl::OkStatus()) {
     EngineFixture::Finish(work, status, absl::Milliseconds(10));
     Answer();

@@ -100,6 +100,38 @@ TEST_F(GateTest, WhatWasNotBegunGoesBeforeWhatASuspectOfItsKeyPulledAhead) {
   EXPECT_THAT(RunAll(), ElementsAre("3", "4", "suspect"));
 }
 
+TEST_F(GateTest, ASuspectThatWasNotBegunGoesBeforeLaterOnesOfItsKey) {
+  Make({{}});
+  OfferSuspect("1", "k");
+  OfferSuspect("2", "k");
+  EXPECT_FALSE(engine_->Take(now_));
+  Answer();
+  std::optional<Engine::Work> work = engine_->Take(now_);
+  ASSERT_TRUE(work);
+  Offer("3", "k");
+  std::vector<Engine::Outcome> outcomes(1);
+  outcomes[0].not_begun = true;
+  engine_->Finish(*work, outcomes, absl::Microseconds(1), now_);
+  EXPECT_THAT(RunAll(), ElementsAre("1", "2", "3"));
+}
+
+TEST_F(GateTest, WhatWaitsBehindASuspectThatIsLostGoesOn) {
+  Make({{.topics = {"lost", "kept"}, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict},
+        {.topics = {"other"}}});
+  OfferSuspect("suspect", "k", "lost");
+  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect"));
+  Offer("next", "k", "kept");
+  EXPECT_THAT(RunAll(), IsEmpty());
+  Offer("other", "", "other");
+  std::optional<Engine::Work> other = engine_->Take(now_);
+  ASSERT_TRUE(other);
+  now_ += absl::Seconds(1);
+  EXPECT_FALSE(engine_->Take(now_)) << "its second attempt is due, and would not be alone";
+  engine_->Revoke(0, [](const Record& record) { return record.topic == "lost"; });
+  Finish(*other);
+  EXPECT_THAT(RunAll(), ElementsAre("next"));
+}
+
 TEST_F(GateTest, AFullHandOfAPausedHandlerLeavesHalfTheBudgetToOthers) {
   Make({{.topics = {"a"}}, {.topics = {"b"}}}, {.max_messages = 10});
   for (int i = 0; i < 10; ++i) Offer("a", "", "a");

@@ -114,6 +114,7 @@ Engine::Lane* Engine::HeldLane(Task* task) {
 // Gives the task's message back to the broker, its attempts so far kept. A message that other handlers have had goes on
 // as a copy for this one.
 void Engine::ReleaseTask(Task* task, absl::Time now) {
+  ProbeEnded(task);
   Hold* hold = task->hold;
   const absl::Duration wait = std::max(task->not_before - now, absl::ZeroDuration());
   if (hold->begun && hold->shared) {
@@ -130,6 +131,7 @@ void Engine::ReleaseTask(Task* task, absl::Time now) {
 }
 
 void Engine::CloseTask(Task* task) {
+  ProbeEnded(task);
   Hold* hold = task->hold;
   if (--hold->open_tasks > 0) return;
   Settle(hold, hold->release ? Settlement::Verdict::kRelease : Settlement::Verdict::kAck);
@@ -251,7 +253,9 @@ void Engine::Settled(int subscription, std::vector<Settlement> answers, absl::Ti
 // What some handler has had goes on; what waits for a retry in place, or for its handler's gate or rate, does not.
 void Engine::ReleaseQueued(const std::function<bool(const Task&)>& which, absl::Time now) {
   std::vector<Task*> dropped = DropQueued([&](const Task& task) {
-    return which(task) && (!task.hold->begun || task.begun || task.parked || states_[task.handler]->bucket.limited());
+    const bool follows = task.lane != nullptr && task.lane->held && states_[task.handler]->strict();
+    return which(task) &&
+           (!task.hold->begun || task.begun || task.parked || follows || states_[task.handler]->bucket.limited());
   });
   for (Task* task : dropped) {
     --task->attempt;
@@ -334,6 +338,7 @@ std::vector<Engine::Task*> Engine::DropQueued(const std::function<bool(const Tas
       filter(lane);
       if (lane.head != nullptr || lane.busy || lane.queued) {
         ++held;
+        MakeReady(&lane, absl::InfinitePast());  // For its new head.
         continue;
       }
       SetTimer(&lane, absl::InfiniteFuture());
