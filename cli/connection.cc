@@ -83,7 +83,7 @@ absl::StatusOr<Client*> OpenClient(const ConnectionFlags& flags, const std::stri
   ClientOptions options = Resolve(flags, group, config);
   if (!options.broker.empty() || !options.url.empty() || !options.group.empty() || !options.native.empty()) {
     const absl::Status configured = Configure(std::move(options));
-    if (absl::IsFailedPrecondition(configured)) {
+    if (absl::IsFailedPrecondition(configured) && DefaultClient().ok()) {  // Else it is the broker that says so.
       return absl::FailedPreconditionError(
           "this program sets its broker itself: --broker, --url, --group, --native and --config do not apply");
     }

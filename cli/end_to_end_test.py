@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -284,6 +285,15 @@ class EndToEnd(CoreTest):
                 self.assertTrue(said, f"{command} {path}: {done.stderr}")
         with open(corrupt, "rb") as f:
             self.assertEqual(f.read(23), b"this is no database, th")  # Left as it was.
+
+    def test_a_database_of_another_program(self):
+        path = os.path.join(self.folder, "other.db")
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE theirs (x)")
+        for command in (("send", "t", "1"), ("consumer", "--topic", "t"), ("lag",)):
+            done = self.run_core(*command, "--url", "sqlite://" + path)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("it belongs to another program; name a file of its own", done.stderr)
 
     @unittest.skipIf("TSAN_OPTIONS" in os.environ, "the limit also holds for ThreadSanitizer's own files")
     def test_full_disk(self):
