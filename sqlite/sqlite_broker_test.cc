@@ -355,6 +355,27 @@ TEST_F(SqliteBrokerTest, AConsumerOfABrokenFileEndsAndSaysWhy) {
   EXPECT_THAT(std::string(member->sink.failure().message()), HasSubstr("restore it from a backup"));
 }
 
+TEST_F(SqliteBrokerTest, ACheckReadsAllPages) {
+  const auto pages = [this] {
+    auto broker = Open();
+    auto findings = broker->admin().Check("", {});
+    EXPECT_TRUE(findings.ok()) << findings.status();
+    for (const Finding& finding : *findings) {
+      if (finding.subject == "pages") return finding;
+    }
+    return Finding{};
+  };
+  ASSERT_TRUE(Send(*Open(), "x").ok());
+  EXPECT_EQ(pages().level, Finding::Level::kOk);
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(3 * 4096);  // The page of the messages.
+    file << std::string(4096, '\x5a');
+  }
+  EXPECT_EQ(pages().level, Finding::Level::kError);
+  EXPECT_THAT(pages().cure, HasSubstr("restore it from a backup"));
+}
+
 TEST_F(SqliteBrokerTest, FilesAreTheOwnersAlone) {
   auto broker = Open();
   ASSERT_TRUE(Send(*broker, "x").ok());
