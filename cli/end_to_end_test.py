@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -285,6 +286,20 @@ class EndToEnd(CoreTest):
                 self.assertTrue(said, f"{command} {path}: {done.stderr}")
         with open(corrupt, "rb") as f:
             self.assertEqual(f.read(23), b"this is no database, th")  # Left as it was.
+
+    def test_a_signal_while_a_server_is_waited_for(self):
+        lines = os.path.join(self.folder, "lines")
+        with open(lines, "w", encoding="utf-8") as f:
+            f.write("1\n2\n")
+        for what in (("1",), ("--file", lines)):
+            sending = self.start("send", "t", *what, "--url", "redis://127.0.0.1:1")
+            self.assertIn("refused", sending.stderr.readline())  # There is nobody.
+            sending.send_signal(signal.SIGINT)
+            while "stopping: waiting for what is on its way" not in (line := sending.stderr.readline()):
+                self.assertTrue(line, "it has ended")
+            time.sleep(0.1)  # Within 20 ms it would be the same request.
+            sending.send_signal(signal.SIGINT)
+            self.assertEqual(sending.wait(LIMIT), 130)
 
     def test_a_database_of_another_program(self):
         path = os.path.join(self.folder, "other.db")

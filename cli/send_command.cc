@@ -55,9 +55,15 @@ SendOptions Options(const SendFlags& flags) {
   return options;
 }
 
-ExitCode SendOne(const SendFlags& flags, Message message, Producer& producer, Context& context) {
+constexpr std::string_view kStopping = "stopping: waiting for what is on its way; a second signal ends at once";
+
+ExitCode SendOne(const SendFlags& flags, Message message, const StopSignals& signals, Producer& producer,
+                 Context& context) {
   const std::string topic = message.topic;
-  const absl::StatusOr<Receipt> receipt = producer.Send(std::move(message), Options(flags)).Wait();
+  const Confirmation sent = producer.Send(std::move(message), Options(flags));
+  while (!sent.resolved() && signals.number() == 0) (void)sent.Wait(absl::Milliseconds(100));
+  if (!sent.resolved()) context.Say(kStopping);
+  const absl::StatusOr<Receipt> receipt = sent.Wait();
   if (!receipt.ok()) {
     context.Say(absl::StrCat(IsUnknownOutcome(receipt.status()) ? "not known to be stored: " : "refused: ",
                              Text(receipt.status())));
@@ -95,6 +101,7 @@ class Sending {
           Context& context)
       : flags_(flags),
         model_(model),
+        signals_(signals),
         pace_(flags.rate, signals),
         producer_(producer),
         context_(context),
@@ -112,6 +119,7 @@ class Sending {
 
   const SendFlags& flags_;
   const Message& model_;
+  const StopSignals& signals_;
   const Pace pace_;
   Producer& producer_;
   Context& context_;
@@ -161,11 +169,13 @@ absl::Status Sending::SendRepeated(const std::string& payload) {
 }
 
 ExitCode Sending::Finish(const std::string& input, const absl::Status& read) {
-  if (absl::IsCancelled(read)) {
-    progress_.Clear();
-    context_.Say("stopping: waiting for what is on its way; a second signal ends at once");
-  }
+  bool stopping = false;
   while (!tally_->AwaitResolved(sent_, absl::Milliseconds(100))) {
+    if (!stopping && signals_.number() != 0) {
+      progress_.Clear();
+      context_.Say(kStopping);
+      stopping = true;
+    }
     progress_.Update(tally_->counts().resolved(), done_, absl::Now());
   }
   progress_.Clear();
@@ -199,13 +209,15 @@ ExitCode Run(const SendFlags& flags, Context& context) {
 
   return WithClient(flags.connection, "", context, [&](Client& client) {
     Producer& producer = client.producer();
+    ExitCode code = kOk;
     if (!lines && flags.repeat == 1) {
       model->payload = flags.body;
-      return SendOne(flags, *std::move(model), producer, context);
+      code = SendOne(flags, *std::move(model), signals, producer, context);
+    } else {
+      Sending sending(flags, *model, signals, lines ? input->total_bytes : flags.repeat, producer, context);
+      const absl::Status read = lines ? sending.SendLines(*input) : sending.SendRepeated(flags.body);
+      code = sending.Finish(input->name, read);
     }
-    Sending sending(flags, *model, signals, lines ? input->total_bytes : flags.repeat, producer, context);
-    const absl::Status read = lines ? sending.SendLines(*input) : sending.SendRepeated(flags.body);
-    const ExitCode code = sending.Finish(input->name, read);
     return signals.number() == 0 ? code : static_cast<ExitCode>(kSignalled + signals.number());
   });
 }
