@@ -15,12 +15,21 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-using EngineBreakerTest = GateFixture;
-
 HandlerOptions WithBreaker(HandlerOptions options = {}) {
   options.breaker = {.failures = 2, .probe_after = absl::Seconds(10)};
   return options;
 }
+
+class EngineBreakerTest : public GateFixture {
+ protected:
+  void Fail(const std::string& payload, const std::string& key = "", const std::string& topic = "t") {
+    Offer(payload, key, topic);
+    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre(payload));
+  }
+  void Lose(const std::string& payload) {
+    engine_->Revoke(0, [&](const Record& record) { return record.payload == payload; });
+  }
+};
 
 TEST_F(EngineBreakerTest, ABreakerPausesAndBurnsNoAttempt) {
   Make({WithBreaker({.max_retries = 1})});
@@ -88,18 +97,16 @@ TEST_F(EngineBreakerTest, AProbeThatIsRevokedIsFollowedByAnother) {
   RunAll(absl::UnavailableError("down"));
   now_ += absl::Seconds(10);
   engine_->Tick(now_);  // One waits in its lane as the probe.
-  engine_->Revoke(0, [](const Record& record) { return record.payload == "3"; });
+  Lose("3");
   EXPECT_THAT(RunAll(), ElementsAre("2"));
   EXPECT_EQ(engine_->Progress(now_)[0].gate, Gate::kOpen);
 }
 
 TEST_F(EngineBreakerTest, WhenAllThatCouldBeTriedIsRevokedTheNextIsRead) {
   Make({WithBreaker({.max_retries = 5, .retry_delay = absl::Minutes(1), .order = Order::kPerKeyStrict})});
-  Offer("held", "k");
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("held"));
-  Offer("opens", "k2");
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens"));
-  engine_->Revoke(0, [](const Record& record) { return record.payload == "opens"; });
+  Fail("held", "k");
+  Fail("opens", "k2");
+  Lose("opens");
   now_ += absl::Seconds(10);
   EXPECT_THAT(RunAll(), IsEmpty()) << "the one that is held is not due";
   engine_->TakeRoomsChanged();
@@ -110,16 +117,14 @@ TEST_F(EngineBreakerTest, WhenAllThatCouldBeTriedIsRevokedTheNextIsRead) {
   EXPECT_THAT(Closed(), IsEmpty());
 }
 
-class HeldProbeTest : public GateFixture {
+class HeldProbeTest : public EngineBreakerTest {
  protected:
   // The breaker is half-open, its probe the first of a held key, whose record is asked for.
   void SetUp() override {
     Make({WithBreaker({.max_retries = 5, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
-    Offer("held", "k");
-    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("held"));
-    Offer("opens", "k2");
-    EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens"));
-    engine_->Revoke(0, [](const Record& record) { return record.payload == "opens"; });
+    Fail("held", "k");
+    Fail("opens", "k2");
+    Lose("opens");
     now_ += absl::Seconds(10);
     EXPECT_FALSE(engine_->Take(now_));
   }
@@ -140,6 +145,14 @@ TEST_F(HeldProbeTest, WithdrawnWhileItsRecordIsAskedFor) {
   ExpectTheNextIsRead();
 }
 
+TEST_F(HeldProbeTest, PausedWhileItsRecordIsAskedFor) {
+  engine_->PauseHandler(0, true, now_);
+  EXPECT_THAT(RunAll(), IsEmpty());
+  engine_->PauseHandler(0, false, now_);
+  EXPECT_THAT(RunAll(), ElementsAre("held"));
+  EXPECT_EQ(engine_->in_hand(), 0u);
+}
+
 TEST_F(HeldProbeTest, RevokedWhenItIsReady) {
   Answer();
   engine_->Revoke(0, [](const Record&) { return true; });
@@ -148,9 +161,9 @@ TEST_F(HeldProbeTest, RevokedWhenItIsReady) {
 
 TEST_F(EngineBreakerTest, AProbeThatHasEndedButForItsSendsNeedsNoLane) {
   Make({WithBreaker({.max_retries = 5})});
-  for (const char* payload : {"fails", "opens"}) Offer(payload);
-  RunAll(absl::UnavailableError("down"));
-  engine_->Revoke(0, [](const Record&) { return true; });
+  Fail("fails");
+  Fail("opens");
+  Lose("opens");
   Offer("probe", "k");
   Offer("next", "k");
   now_ += absl::Seconds(10);
@@ -171,9 +184,9 @@ TEST_F(EngineBreakerTest, AProbeThatHasEndedButForItsSendsNeedsNoLane) {
 
 TEST_F(EngineBreakerTest, AProbeThatFailedBeforeItsWorkerCameToSaySoIsTriedAgain) {
   Make({WithBreaker({.max_retries = 5})});
-  for (const char* payload : {"fails", "opens"}) Offer(payload);
-  RunAll(absl::UnavailableError("down"));
-  engine_->Revoke(0, [](const Record&) { return true; });
+  Fail("fails");
+  Fail("opens");
+  Lose("opens");
   Offer("probe", "k");
   now_ += absl::Seconds(10);
   std::optional<Engine::Work> work = engine_->Take(now_);
@@ -191,21 +204,17 @@ TEST_F(EngineBreakerTest, AProbeThatFailedBeforeItsWorkerCameToSaySoIsTriedAgain
 TEST_F(EngineBreakerTest, AKeyWhoseSuspectIsRevokedWhileItWaitsToBeAloneIsFree) {
   Make({WithBreaker({.topics = {"a"}, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict}),
         {.topics = {"b"}}});
-  std::vector<Delivery> batch;
-  batch.push_back(source_.Make("k", "a", "suspect"));
-  source_.last().suspect = true;
-  engine_->Offer(0, std::move(batch), now_);
+  OfferSuspect("suspect", "k", "a");
   EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("suspect"));
-  Offer("opens the breaker", "k2", "a");
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens the breaker"));
-  engine_->Revoke(0, [](const Record& record) { return record.key == "k2"; });
+  Fail("opens", "k2", "a");
+  Lose("opens");
   Offer("next", "k", "a");
   Offer("other", "", "b");
   std::optional<Engine::Work> other = engine_->Take(now_);
   ASSERT_TRUE(other);
   now_ += absl::Seconds(10);
   EXPECT_FALSE(engine_->Take(now_)) << "the suspect is the probe, and would not be alone";
-  engine_->Revoke(0, [](const Record& record) { return record.payload == "suspect"; });
+  Lose("suspect");
   Finish(*other);
   EXPECT_THAT(RunAll(), ElementsAre("next"));
 }
@@ -234,12 +243,7 @@ TEST_F(EngineBreakerTest, AProbeThatWaitsBehindALongCallOfItsKeyKeepsItsPlace) {
 // Its attempt was recorded before it was called, and does not count.
 TEST_F(EngineBreakerTest, ASuspectThatOpenedItIsReleasedWithTheAttemptsThatCount) {
   Make({WithBreaker({.max_retries = 5, .order = Order::kPerKeyStrict})});
-  std::vector<Delivery> batch;
-  batch.push_back(source_.Make("k", "t", "suspect"));
-  source_.last().suspect = true;
-  source_.last().attempts = 1;
-  source_.last().not_before = now_ + absl::Seconds(1);
-  engine_->Offer(0, std::move(batch), now_);
+  OfferSuspect("suspect", "k", "t", /*attempts=*/1, now_ + absl::Seconds(1));
   Offer("1");
   EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1"));
   now_ += absl::Seconds(1);
@@ -307,7 +311,7 @@ TEST_F(EngineBreakerTest, AStrictKeyIsTriedWhenItsRunningCallHasEnded) {
   Offer("1");
   Offer("2");
   EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("1", "2"));
-  engine_->Revoke(0, [](const Record& record) { return record.payload == "2"; });
+  Lose("2");
   now_ += absl::Seconds(10);
   EXPECT_FALSE(engine_->Take(now_));
   Finish(*first);
@@ -330,22 +334,6 @@ TEST_F(EngineBreakerTest, APauseWhileAProbeWaitsForItsKeyKeepsItsPlace) {
   engine_->PauseTopic("t", false, now_);
   Finish(*first);
   EXPECT_THAT(RunAll(), testing::AnyOf(ElementsAre("a2", "2", "a3"), ElementsAre("a2", "a3", "2")));
-}
-
-TEST_F(EngineBreakerTest, APauseWhileAProbesAttemptIsBeingRecorded) {
-  Make({WithBreaker({.max_retries = 5, .retry_delay = absl::Seconds(1), .order = Order::kPerKeyStrict})});
-  Offer("held", "k");
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("held"));
-  Offer("opens the breaker", "k2");
-  EXPECT_THAT(RunAll(absl::UnavailableError("down")), ElementsAre("opens the breaker"));
-  engine_->Revoke(0, [](const Record& record) { return record.key == "k2"; });
-  now_ += absl::Seconds(10);
-  EXPECT_FALSE(engine_->Take(now_));  // The held one is the probe, and its record asked for.
-  engine_->PauseHandler(0, true, now_);
-  EXPECT_THAT(RunAll(), IsEmpty());
-  engine_->PauseHandler(0, false, now_);
-  EXPECT_THAT(RunAll(), ElementsAre("held"));
-  EXPECT_EQ(engine_->in_hand(), 0u);
 }
 
 TEST_F(EngineBreakerTest, APauseDuringAProbeAndAResumeAfterIt) {

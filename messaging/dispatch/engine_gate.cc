@@ -86,12 +86,8 @@ void Engine::PutBack(Task* task, absl::Time now) {
   Lane* const from = task->lane;
   task->running_since = absl::InfinitePast();
   task->lane = nullptr;
-  if (abandoned_ || task->hold->revoked) {
-    ProbeEnded(task);
-    return CloseTask(task);
-  }
+  if (abandoned_ || task->hold->revoked) return CloseTask(task);
   if (draining_ || task->hold->withdrawn) {
-    ProbeEnded(task);
     --task->attempt;
     return ReleaseTask(task, now);
   }

@@ -18,9 +18,13 @@ class GateFixture : public EngineFixture {
   void Offer(const std::string& payload, const std::string& key = "", const std::string& topic = "t") {
     EngineFixture::Offer(source_.Make(key, topic, payload));
   }
-  void OfferSuspect(const std::string& payload, const std::string& key, const std::string& topic = "t") {
+  // `attempts` of it are recorded, and the next is to come at `not_before`.
+  void OfferSuspect(const std::string& payload, const std::string& key, const std::string& topic = "t",
+                    int attempts = 0, absl::Time not_before = absl::InfinitePast()) {
     Delivery delivery = source_.Make(key, topic, payload);
     delivery.record()->suspect = true;
+    delivery.record()->attempts = attempts;
+    delivery.record()->not_before = not_before;
     EngineFixture::Offer(std::move(delivery));
   }
   void Finish(const Engine::Work& work, const absl::Status& status = absl::OkStatus()) {

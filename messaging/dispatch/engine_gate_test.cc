@@ -89,10 +89,7 @@ TEST_F(GateTest, WhatWasNotBegunGoesBeforeWhatASuspectOfItsKeyPulledAhead) {
   work = engine_->Take(now_);
   ASSERT_TRUE(work);
   ASSERT_EQ(work->tasks.size(), 2u);
-  std::vector<Delivery> batch;
-  batch.push_back(source_.Make("k", "t", "suspect"));
-  source_.last().suspect = true;
-  engine_->Offer(0, std::move(batch), now_);
+  OfferSuspect("suspect", "k");
   std::vector<Engine::Outcome> outcomes(2);
   outcomes[1].not_begun = true;  // Some handler's gate has changed.
   engine_->Finish(*work, outcomes, absl::Microseconds(1), now_);
@@ -161,10 +158,7 @@ TEST_F(GateTest, ASharedTopicIsReadForTheOtherUntilHalfTheBudgetWaits) {
 TEST_F(GateTest, ASuspectOfAPausedHandlerDoesNotHoldUpOthers) {
   Make({{.topics = {"a"}}, {.topics = {"b"}}});
   engine_->PauseHandler(0, true, now_);
-  std::vector<Delivery> batch;
-  batch.push_back(source_.Make("k", "a", "suspect"));
-  source_.last().suspect = true;
-  engine_->Offer(0, std::move(batch), now_);
+  OfferSuspect("suspect", "k", "a");
   Offer("after", "k", "a");
   Offer("other", "", "b");
   EXPECT_THAT(RunAll(), ElementsAre("other"));
@@ -174,10 +168,7 @@ TEST_F(GateTest, ASuspectOfAPausedHandlerDoesNotHoldUpOthers) {
 
 TEST_F(GateTest, APauseWhileASuspectsAttemptIsBeingRecorded) {
   Make({{.topics = {"a"}}, {.topics = {"b"}}});
-  std::vector<Delivery> batch;
-  batch.push_back(source_.Make("k", "a", "suspect"));
-  source_.last().suspect = true;
-  engine_->Offer(0, std::move(batch), now_);
+  OfferSuspect("suspect", "k", "a");
   EXPECT_FALSE(engine_->Take(now_));  // Its record is asked for.
   engine_->PauseHandler(0, true, now_);
   Answer();

@@ -20,10 +20,7 @@ void Engine::End(Task* task, const Outcome& outcome, absl::Time now) {
   task->running_since = absl::InfinitePast();
   task->deferred = false;
   task->lane = nullptr;
-  if (abandoned_ || hold->revoked) {
-    ProbeEnded(task);
-    return CloseTask(task);
-  }
+  if (abandoned_ || hold->revoked) return CloseTask(task);
   const HandlerOptions& options = *states_[task->handler]->options;
   Decision decision = outcome.rejected ? Decision{Decision::Verdict::kDeadLetter}
                                        : Decide(options, outcome.status, task->attempt, draining_, Random());
