@@ -28,10 +28,7 @@ absl::Time Now() { return Clock::Steady().Now(); }
 
 KafkaRecord* RecordOf(const Settlement& settlement) { return static_cast<KafkaRecord*>(settlement.delivery.record()); }
 
-// Of a partition that is gone. The engine keeps the record; one without is done, and answered as such.
-void CancelBegin(Settlement& begin) {
-  if (RecordOf(begin) != nullptr) begin.status = absl::CancelledError("its partition went to another member");
-}
+absl::Status Gone() { return absl::CancelledError("its partition went to another member"); }
 
 }  // namespace
 
@@ -47,7 +44,7 @@ void Member::TakeVerdicts() {
     KafkaRecord* const record = RecordOf(settlement);
     Partition& partition = *record->from;
     if (partition.state == Partition::State::kGone) {
-      settlement.status = absl::CancelledError("its partition went to another member");
+      settlement.status = Gone();
       if (settlement.verdict != Settlement::Verdict::kBegin) {
         if (options_->observer != nullptr) options_->observer->OnLateSettlement(partition.plan->topic);
         settlement.delivery.Take();
@@ -152,7 +149,7 @@ void Member::FinishStored() {
     Partition& partition = *record->from;
     settlement.status = one->status;
     if (partition.state == Partition::State::kGone) {
-      settlement.status = absl::CancelledError("its partition went to another member");
+      settlement.status = Gone();
     } else if (one->status.ok()) {
       partition.offsets.Done(record->number);
       partition.touched = true;
@@ -170,9 +167,10 @@ void Member::FinishStored() {
   }
 }
 
+// Of a partition that is gone. The engine keeps the record; one without is done, and answered as such.
 void Member::CancelBegun(Partition& partition) {
   for (Settlement& begin : std::exchange(partition.begun, {})) {
-    CancelBegin(begin);
+    if (RecordOf(begin) != nullptr) begin.status = Gone();
     answers_.push_back(std::move(begin));
   }
 }
@@ -249,11 +247,8 @@ void Member::OnCommitted(rd_kafka_resp_err_t error, const rd_kafka_topic_partiti
       partition->sent = {};
     }
     const bool gone = partition->state == Partition::State::kGone;
-    auto& to = stored || gone ? answers_ : partition->begun;
-    for (Settlement& begin : begun) {
-      if (gone) CancelBegin(begin);
-      to.push_back(std::move(begin));
-    }
+    std::move(begun.begin(), begun.end(), std::back_inserter(stored && !gone ? answers_ : partition->begun));
+    if (gone) CancelBegun(*partition);
   }
   if (refused) {
     next_commit_ = Now() + kCommitAgain;

@@ -81,10 +81,13 @@ absl::Status StaysUp(const Progress& progress) {
 
 }  // namespace
 
+std::array<std::pair<const char*, const absl::Status*>, 4> Readiness::Parts() const {
+  return {{{"progress", &progress}, {"connection", &connection}, {"assignment", &assignment}, {"drain", &drain}}};
+}
+
 std::string Readiness::Missing() const {
   std::string missing;
-  for (const auto& [part, status] : {std::pair("progress", &progress), std::pair("connection", &connection),
-                                     std::pair("assignment", &assignment), std::pair("drain", &drain)}) {
+  for (const auto& [part, status] : Parts()) {
     if (!status->ok()) absl::StrAppend(&missing, part, ": ", status->message(), "\n");
   }
   return missing;

@@ -2,7 +2,9 @@
 #ifndef METRICS_HEALTH_H_
 #define METRICS_HEALTH_H_
 
+#include <array>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -20,6 +22,7 @@ struct Readiness {
   absl::Status assignment;  // It has joined, and its groups let it read what is left for it.
   absl::Status drain;       // It is not stopping.
 
+  std::array<std::pair<const char*, const absl::Status*>, 4> Parts() const;  // With their names, in this order.
   bool ok() const { return Missing().empty(); }
   std::string Missing() const;  // "connection: ...\n", a line for each part that is not OK.
 };

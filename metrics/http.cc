@@ -28,12 +28,15 @@ constexpr absl::Duration kPingHolds = absl::Seconds(1);  // Probes and people ma
 constexpr int kPatience = 2;  // Seconds for a client to send its request and take the answer.
 constexpr char kText[] = "text/plain; charset=utf-8";
 
+void Answer(bool ok, std::string text, httplib::Response& response) {
+  response.status = ok ? 200 : 503;
+  response.set_content(std::move(text), kText);
+}
+
 json PartsAsJson(const Readiness& ready) {
-  const auto said = [](const absl::Status& part) { return part.ok() ? "ok" : std::string(part.message()); };
-  return {{"progress", said(ready.progress)},
-          {"connection", said(ready.connection)},
-          {"assignment", said(ready.assignment)},
-          {"drain", said(ready.drain)}};
+  json parts;
+  for (const auto& [part, status] : ready.Parts()) parts[part] = status->ok() ? "ok" : std::string(status->message());
+  return parts;
 }
 
 json AssignmentAsJson(const Assignment& assignment) {
@@ -129,16 +132,14 @@ class HttpServer::Impl {
     });
     server_.Get("/live", [this](const Request&, Response& response) {
       const absl::Status live = Live(client_.progress(), options_.stuck_after);
-      response.status = live.ok() ? 200 : 503;
-      response.set_content(live.ok() ? "ok\n" : absl::StrCat(live.message(), "\n"), kText);
+      Answer(live.ok(), live.ok() ? "ok\n" : absl::StrCat(live.message(), "\n"), response);
     });
     server_.Get("/ready", [this](const Request&, Response& response) {
       const Progress progress = client_.progress();
       const Readiness ready = Ready(progress, Connection(), options_.stuck_after);
       const std::string idle = Idle(progress);
-      response.status = ready.ok() ? 200 : 503;
-      response.set_content(ready.ok() ? absl::StrCat("ok", idle.empty() ? "" : "; ", idle, "\n") : ready.Missing(),
-                           kText);
+      Answer(ready.ok(), ready.ok() ? absl::StrCat("ok", idle.empty() ? "" : "; ", idle, "\n") : ready.Missing(),
+             response);
     });
     server_.Get("/status", [this](const Request&, Response& response) {
       // Handlers' names may be any bytes.

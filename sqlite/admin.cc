@@ -25,7 +25,7 @@ absl::StatusOr<Finding> CheckPages(const std::string& path) {
   const Finding damaged{.level = Level::kError,
                         .subject = "pages",
                         .message = absl::StrCat(path, " is damaged"),
-                        .cure = "restore it from a backup, or move it away to begin anew"};
+                        .cure = std::string(kDamagedCure)};
   absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path, /*full_sync=*/true, kLimit);
   if (!database.ok()) return database.status();
   absl::StatusOr<Statement> check = (*database)->Prepare("PRAGMA quick_check(1)");

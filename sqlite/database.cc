@@ -39,7 +39,7 @@ absl::Status ToStatus(sqlite3* handle, int code, std::string_view path) {
           absl::StrCat(text, ": the folder must exist, and it and the file must be writable"));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return absl::DataLossError(absl::StrCat(text, ": restore it from a backup, or move it away to begin anew"));
+      return absl::DataLossError(absl::StrCat(text, ": ", kDamagedCure));
     case SQLITE_TOOBIG:
       return absl::InvalidArgumentError(text);
     case SQLITE_IOERR:

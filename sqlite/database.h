@@ -17,6 +17,9 @@ struct sqlite3_stmt;
 
 namespace messaging::sqlite {
 
+// What helps a damaged file: DataLoss.
+inline constexpr std::string_view kDamagedCure = "restore it from a backup, or move it away to begin anew";
+
 // A prepared statement. Bind by position from 1, read columns from 0. Views of columns hold until the next Step or
 // Reset.
 class Statement {

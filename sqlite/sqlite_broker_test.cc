@@ -59,6 +59,12 @@ struct Joined {
 
 class SqliteBrokerTest : public testing::Test {
  protected:
+  // The file opens as before, and the page of the messages cannot be read.
+  void DamageMessages() {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(3 * 4096);
+    file << std::string(4096, '\x5a');
+  }
   std::unique_ptr<Broker> Open() {
     auto broker = MakeSqliteBroker({.path = path_});
     EXPECT_TRUE(broker.ok()) << broker.status();
@@ -342,11 +348,7 @@ TEST_F(SqliteBrokerTest, AConsumerOfABrokenFileEndsAndSaysWhy) {
     auto broker = Open();
     ASSERT_TRUE(Send(*broker, "x").ok());
   }
-  {
-    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(3 * 4096);  // The page of the messages.
-    file << std::string(4096, '\x5a');
-  }
+  DamageMessages();
   auto broker = Open();
   auto member = Join(*broker);
   const absl::Time limit = absl::Now() + kLimit;
@@ -367,11 +369,7 @@ TEST_F(SqliteBrokerTest, ACheckReadsAllPages) {
   };
   ASSERT_TRUE(Send(*Open(), "x").ok());
   EXPECT_EQ(pages().level, Finding::Level::kOk);
-  {
-    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(3 * 4096);  // The page of the messages.
-    file << std::string(4096, '\x5a');
-  }
+  DamageMessages();
   EXPECT_EQ(pages().level, Finding::Level::kError);
   EXPECT_THAT(pages().cure, HasSubstr("restore it from a backup"));
 }
