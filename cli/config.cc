@@ -7,10 +7,13 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "cli/suggestion.h"
 #include "messaging/broker/url.h"
 
@@ -96,6 +99,48 @@ absl::Status Take(const CLI::ConfigItem& item, const CLI::App& root, Config& con
   return absl::OkStatus();
 }
 
+absl::Status WrongLine(const std::string& path, int line, std::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": line ", line, ": ", what));
+}
+
+std::string_view WithoutComment(std::string_view text) {
+  return absl::StripAsciiWhitespace(text.substr(0, text.find('#')));
+}
+
+// The file as the parser can read it: it takes a line without "=" for a setting that is true, passes over the shortest,
+// and knows no list that begins at the end of a line, or does not end.
+absl::StatusOr<std::string> Lines(const std::string& path, const std::string& text) {
+  std::string lines;
+  int number = 0, list = 0;  // `list`: the line that began one; 0: in none.
+  for (std::string_view line : absl::StrSplit(text, '\n')) {
+    line = absl::StripAsciiWhitespace(line);
+    ++number;
+    const bool opens = absl::StartsWith(line, "[");
+    if (list != 0) {
+      if (opens) break;
+      line = WithoutComment(line);
+      if (absl::EndsWith(line, "]")) list = 0;
+      absl::StrAppend(&lines, " ", line, list == 0 ? "\n" : "");
+      continue;
+    }
+    const bool says_something = !line.empty() && line[0] != '#' && line[0] != ';';
+    if (says_something && !(opens && absl::EndsWith(line, "]"))) {
+      const size_t equals = line.find('=');
+      if (opens || equals == 0 || equals == line.npos || line.size() < 3) {
+        return WrongLine(path, number, "is not NAME = VALUE");  // It may be a secret: it is not shown.
+      }
+      const std::string_view value = WithoutComment(line.substr(equals + 1));
+      if (absl::StartsWith(value, "[") && !absl::EndsWith(value, "]")) {
+        list = number;
+        line = WithoutComment(line);
+      }
+    }
+    absl::StrAppend(&lines, line, list == 0 ? "\n" : "");
+  }
+  if (list != 0) return WrongLine(path, list, "its list does not end");
+  return lines;
+}
+
 bool HoldsPassword(const Config& config) {
   const absl::StatusOr<Url> url = Url::Parse(config.url);
   return (url.ok() && absl::StrContains(url->Redacted(), "***")) ||
@@ -114,9 +159,14 @@ absl::StatusOr<Config> ReadConfig(const std::string& path, const CLI::App& root)
   if (!S_ISREG(about.st_mode) && !S_ISFIFO(about.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat("configuration file ", path, ": is no file"));
   }
+  std::stringstream text;  // Of a pipe there is no second reading.
+  text << file.rdbuf();
+  const absl::StatusOr<std::string> lines = Lines(path, text.str());
+  if (!lines.ok()) return lines.status();
+  text.str(*lines);
   Config config{.path = path};
   try {
-    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(file)) {
+    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(text)) {
       if (item.name == "++" || item.name == "--") continue;  // Where sections begin and end.
       if (absl::Status taken = Take(item, root, config); !taken.ok()) return taken;
     }

@@ -37,8 +37,8 @@ struct Config {
   std::string warning;  // The file holds a password, and others can read it. Empty: no such thing.
 };
 
-// InvalidArgument, naming file and setting: it cannot be read, or holds what no command of `root` knows. Shows no
-// value.
+// InvalidArgument, naming file and setting or line: it cannot be read, or holds what no command of `root` knows. Shows
+// no value.
 absl::StatusOr<Config> ReadConfig(const std::string& path, const CLI::App& root);
 
 // Sets those flags of `command` that its line left out. InvalidArgument: a value is not right.

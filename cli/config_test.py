@@ -93,7 +93,7 @@ class Config(CoreTest):
         self.assertNotIn("canary", done.stderr)
 
     def test_the_file_is_used(self):
-        self.write(f'url = "{self.url}"\n[consumer]\nmax-messages = 2\ntopic = ["a", "b"]\n[deadletters.replay]\nrate = 7\n')
+        self.write(f'url = "{self.url}"\n[consumer]\nmax-messages = 2\ntopic = [  # Both.\n  "a",\n  "b"\n]\n[deadletters.replay]\nrate = 7\n')
         self.environment["MESSAGING_CONFIG"] = self.file
         self.send("a", "1")
         self.send("b", "2")
@@ -111,10 +111,19 @@ class Config(CoreTest):
                            ("[consume]\nx = 1\n", "[consume] x: there is no such command"),
                            ('url = "redis://u:canary#x@h"\n', "write %23"),
                            ("url = a, b\n", "is one value"),
-                           ("canary\n", "there is no such setting")):
+                           ("# shop\n\ncanary\n", ": line 3: is not NAME = VALUE"),
+                           ("group = 'g'\r\n[consumer]\r\nconcurrency 3\r\n", ": line 3: is not NAME = VALUE"),
+                           ("[native]\ncanary\n", ": line 2: is not NAME = VALUE"),
+                           ("[consumer\nconcurrency = 3\n", ": line 1: is not NAME = VALUE"),
+                           ("= canary\n", ": line 1: is not NAME = VALUE"),
+                           ("x\n", ": line 1: is not NAME = VALUE"),
+                           ("[native]\na=\n", ": line 2: is not NAME = VALUE"),
+                           ("[consumer]\ntopic = [\n  'a',\n  'b'\nconcurrency = 3\n", ": line 2: its list does not end"),
+                           ("[consumer]\ntopic = ['a',\n[lag]\ninterval = '1s'\n", ": line 2: its list does not end")):
             self.write(text)
             done = self.run_core("consumer", "--config", self.file, "--topic", "t")
             self.check_refused(done, 2, self.file, said)
+            self.assertNotIn("canary", done.stderr)  # It may be a password.
         self.check_refused(self.run_core("lag", "--config", self.folder), 2, "is no file")
         self.check_refused(self.run_core("lag", "--config", "/nonexistent"), 2, "No such file or directory")
 

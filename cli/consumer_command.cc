@@ -60,11 +60,11 @@ void Announce(const ConsumerFlags& flags, Client& client, Context& context) {
   }
 }
 
+// What waits now: some may be in hand, or on their way here, so that "none" would be no news.
 void AnnounceStart(Client& client, Context& context) {
-  const absl::StatusOr<int64_t> backlog = client.Backlog();
+  const int64_t waiting = client.Backlog().value_or(0);
   std::string line = "consuming";
-  if (backlog.ok())
-    absl::StrAppend(&line, "; ", *backlog, *backlog == 1 ? " old message" : " old messages", " to come");
+  if (waiting > 0) absl::StrAppend(&line, "; ", waiting, waiting == 1 ? " message waits" : " messages wait");
   context.Say(line);
 }
 

@@ -34,15 +34,26 @@ class EndToEnd(CoreTest):
         consumer.send_signal(signal.SIGINT)
         self.assertEqual(consumer.wait(LIMIT), 0)
 
-    def test_start_names_broker_url_group_and_backlog(self):
-        self.send("t", "1", "2", "3")
+    def test_start_names_broker_url_group_and_what_waits(self):
+        self.send("t", *(str(n) for n in range(20000)))  # More than it takes in hand while nobody reads what it prints.
         consumer = self.start("consumer", "--topic", "t", "--group", "readers")
         self.assertEqual(consumer.stderr.readline(), f"core: broker sqlite, {self.url}, group readers\n")
         lines = []
         while not lines or "consuming" not in lines[-1]:
             lines.append(consumer.stderr.readline())
         self.assertIn("core: t: print\n", lines)
-        self.assertRegex(lines[-1], r"^core: consuming; \d old messages? to come\n$")
+        waiting = re.fullmatch(r"core: consuming; (\d+) messages wait\n", lines[-1])
+        self.assertTrue(waiting, lines[-1])
+        self.assertTrue(0 < int(waiting[1]) <= 20000, lines[-1])
+
+    def test_start_does_not_say_that_nothing_waits(self):
+        """What is in hand, or on its way, does not wait at the broker: "0 old messages" was said of them."""
+        for n in range(5):
+            self.send("t", "1")
+            consumer = self.start("consumer", "--topic", "t", "--group", f"g{n}")
+            while "consuming" not in (line := consumer.stderr.readline()):
+                pass
+            self.assertRegex(line, r"^core: consuming(; [1-9]\d* messages? waits?)?\n$")
 
     def test_killed_consumer_loses_nothing(self):
         self.send("t", *(str(n) for n in range(200)))

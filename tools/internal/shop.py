@@ -60,7 +60,7 @@ class Shop:
         deadline = time.monotonic() + PATIENCE
         while True:
             with open(self.path(service + ".log"), encoding="utf-8", errors="replace") as log:
-                if "consuming; " in log.read():
+                if ": consuming" in log.read():
                     return
             if self.running[service].poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{service} did not start; see {service}.log")
