@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """broker_test.py CORE SERVE BROKER: what the person on call does, over a real server; of the brokers' ways it knows one."""
 import json
+import signal
 import subprocess
 import sys
 import os
@@ -79,6 +80,27 @@ class OverAServer(CoreTest):
         self.assertEqual(sorted(line["payload"]["n"] for line in shown), [1, 2, 3, 4] if KEEPS_MESSAGES else [])
         self.ask("topics", "delete", topic, "--yes")
         self.assertNotIn(topic, [line["topic"] for line in self.lines("topics", "list", "--json")])
+
+    def test_a_mistyped_topic_or_group_does_not_look_healthy(self):
+        self.ask("topics", "declare", "known.orders", "--group", "known-billing")
+        for command in (["lag"], ["deadletters", "list"]):
+            self.check_refused(self.run_core(*command, "--topic", "known.ordres"), 3,
+                               "core: no topic known.ordres is known on this broker; did you mean known.orders?\n")
+            self.check_refused(self.run_core(*command, "--group", "known-biling"), 3,
+                               "core: no group known-biling is known on this broker; did you mean known-billing?\n")
+        self.check_refused(self.run_core("topics", "describe", "known.ordres"), 3, "did you mean known.orders?")
+        self.ask("topics", "delete", "known.orders", "--yes")
+
+    def test_a_group_that_is_there_is_known_though_it_has_done_nothing(self):
+        self.ask("topics", "declare", "known.empty")
+        consumer = self.start("consumer", "--topic", "known.empty", "--group", "known-idle")
+        while "consuming" not in (line := consumer.stderr.readline()):
+            self.assertTrue(line)
+        for command in (["lag"], ["deadletters", "list"]):
+            self.ask(*command, "--group", "known-idle")
+        consumer.send_signal(signal.SIGTERM)
+        self.assertEqual(consumer.wait(60), 0)
+        self.ask("topics", "delete", "known.empty", "--yes")
 
     def test_bench_cleans_up(self):
         (line,) = self.lines("bench", "--messages", "300", "--json")

@@ -13,6 +13,7 @@
 #include "cli/dead_letter_line.h"
 #include "cli/input.h"
 #include "cli/json_line.h"
+#include "cli/known.h"
 #include "cli/pace.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -80,6 +81,15 @@ absl::Status ForEach(const DeadLettersFlags& flags, DeadLetters& dead_letters,
   });
 }
 
+// For when none was found. NotFound when there is no such topic or group; of one that is to be purged none is left, as
+// was asked for, and it is only told.
+absl::Status Known(const DeadLettersFlags& flags, Broker& broker, Context& context) {
+  const absl::Status known = CheckKnown(broker.admin(), flags.filter.topic, flags.filter.group);
+  if (known.ok() || flags.verb != Verb::kPurge || !flags.yes) return known;
+  context.Say(known.message());
+  return absl::OkStatus();
+}
+
 std::string Page(const DeadLetter& letter) {
   constexpr size_t kLine = 1000;
   const Message& message = letter.message;
@@ -116,12 +126,12 @@ std::vector<std::string> Row(const DeadLetter& letter) {
 }
 
 // List, show and export, and what a dry run would do.
-ExitCode Print(const DeadLettersFlags& flags, DeadLetters& dead_letters, Context& context) {
+ExitCode Print(const DeadLettersFlags& flags, Broker& broker, Context& context) {
   std::vector<std::vector<std::string>> rows = {{"ID", "DEAD SINCE", "GROUP", "TOPIC", "HANDLER", "ATTEMPTS", "WHY"}};
   const bool table = !flags.json && (flags.verb == Verb::kList || flags.dry_run);
   ExitCode printed = kOk;
   int64_t count = 0;
-  const absl::Status listed = ForEach(flags, dead_letters, [&](const DeadLetter& letter) {
+  const absl::Status listed = ForEach(flags, broker.dead_letters(), [&](const DeadLetter& letter) {
     ++count;
     if (table) {
       rows.push_back(Row(letter));
@@ -140,7 +150,10 @@ ExitCode Print(const DeadLettersFlags& flags, DeadLetters& dead_letters, Context
     printed = context.Print(
         Table(rows, [&](size_t row, size_t, const std::string& cell) { return row == 0 ? style.Bold(cell) : cell; }));
   }
-  if (count == 0) context.Say("no dead letters");
+  if (count == 0) {
+    if (absl::Status known = Known(flags, broker, context); !known.ok()) return Fail(known, context);
+    context.Say("no dead letters");
+  }
   if (count > 0 && flags.verb == Verb::kExport && printed == kOk) context.Say(absl::StrCat(Count(count), " exported"));
   if (count == 0 && !flags.filter.ids.empty()) return kFailed;
   return printed;
@@ -201,7 +214,8 @@ ExitCode ChangeChosen(const DeadLettersFlags& flags, const Chosen& chosen, std::
 }
 
 // Replay and purge, which need to be told what, and purge that it is meant.
-ExitCode RunChange(const DeadLettersFlags& flags, DeadLetters& dead_letters, Context& context) {
+ExitCode RunChange(const DeadLettersFlags& flags, Broker& broker, Context& context) {
+  DeadLetters& dead_letters = broker.dead_letters();
   const bool purge = flags.verb == Verb::kPurge;
   const std::string_view done = purge ? "deleted" : "replayed";
   if (Everything(flags) && !flags.all) {
@@ -210,7 +224,7 @@ ExitCode RunChange(const DeadLettersFlags& flags, DeadLetters& dead_letters, Con
     return kUsage;
   }
   if (flags.dry_run) {
-    const ExitCode printed = Print(flags, dead_letters, context);
+    const ExitCode printed = Print(flags, broker, context);
     if (printed == kOk) context.Say("a dry run: nothing was replayed");
     return printed;
   }
@@ -223,12 +237,16 @@ ExitCode RunChange(const DeadLettersFlags& flags, DeadLetters& dead_letters, Con
       context.Say(Text(changed.status()));
       return kFailed;
     }
+    const absl::Status known = *changed > 0 ? absl::OkStatus() : Known(flags, broker, context);
+    if (!known.ok()) return Fail(known, context);
     if (*changed > 0 || flags.filter.ids.empty()) return PrintCount(flags, done, *changed, context);
     context.Say("no dead letter has such an id");
     return kFailed;
   }
   const absl::StatusOr<Chosen> chosen = Choose(flags, dead_letters);
   if (!chosen.ok()) return Fail(chosen.status(), context);
+  const absl::Status known = chosen->count > 0 ? absl::OkStatus() : Known(flags, broker, context);
+  if (!known.ok()) return Fail(known, context);
   if (purge && !flags.yes) {
     context.Say(absl::StrCat(Count(chosen->count), " would be deleted for good; add --yes to do it"));
     return kUsage;
@@ -318,7 +336,7 @@ ExitCode Run(const DeadLettersFlags& flags, Context& context) {
   return WithClient(flags.connection, "", context, [&](Client& client) {
     DeadLettersFlags chosen = flags;
     if (flags.since != absl::InfiniteDuration()) chosen.filter.since = absl::Now() - flags.since;
-    return RunDeadLetters(chosen, client.broker().dead_letters(), context);
+    return RunDeadLetters(chosen, client.broker(), context);
   });
 }
 
@@ -353,17 +371,17 @@ void AddVerb(CLI::App& command, const VerbText& text, Action& chosen) {
 
 }  // namespace
 
-ExitCode RunDeadLetters(const DeadLettersFlags& flags, DeadLetters& dead_letters, Context& context) {
+ExitCode RunDeadLetters(const DeadLettersFlags& flags, Broker& broker, Context& context) {
   switch (flags.verb) {
     case Verb::kList:
     case Verb::kShow:
     case Verb::kExport:
-      return Print(flags, dead_letters, context);
+      return Print(flags, broker, context);
     case Verb::kReplay:
     case Verb::kPurge:
-      return RunChange(flags, dead_letters, context);
+      return RunChange(flags, broker, context);
     case Verb::kImport:
-      return Import(flags, dead_letters, context);
+      return Import(flags, broker.dead_letters(), context);
   }
   return kUsage;
 }

@@ -33,8 +33,8 @@ struct DeadLettersFlags {
 
 void AddDeadLettersCommand(CLI::App& app, Action& chosen);
 
-// The command over `dead_letters`, apart from its client.
-ExitCode RunDeadLetters(const DeadLettersFlags& flags, DeadLetters& dead_letters, Context& context);
+// The command over `broker`, apart from its client.
+ExitCode RunDeadLetters(const DeadLettersFlags& flags, Broker& broker, Context& context);
 
 }  // namespace messaging::cli
 

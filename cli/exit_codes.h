@@ -12,7 +12,8 @@ enum ExitCode : int {
   kOk = 0,
   kFailed = 1,  // While running: a server that cannot be reached, a database that is corrupt, a disk that is full.
   kUsage = 2,   // The command line is wrong; nothing was begun.
-  kConfiguration = 3,  // Broker, URL, handlers or what they need: wrong as they are; nothing was begun.
+  kConfiguration = 3,  // Broker, URL, handlers or what they need, a topic or group that is asked for: wrong as they
+                       // are; nothing was begun.
   kPartlySent = 4,     // Some lines were malformed or some messages refused, each named; the others were sent.
   kDrainTimeout = 5,   // A handler did not return within the drain timeout; its messages will come again.
   kOutputGone = 6,     // Standard output was closed or is full. What could not be printed is not acknowledged.

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "cli/command.h"
 #include "cli/json_line.h"
+#include "cli/known.h"
 #include "cli/signals.h"
 #include "cli/table.h"
 #include "messaging/broker/broker.h"
@@ -36,19 +37,26 @@ std::string PaintCell(const Style& style, const GroupLag& lag, size_t column, co
   return cell;
 }
 
+// Why there is nothing to show. NotFound: there is no such topic or group.
+absl::StatusOr<std::string> WhyEmpty(const LagFlags& flags, Admin& admin) {
+  if (absl::Status known = CheckKnown(admin, flags.topic, flags.group); !known.ok()) return known;
+  const std::string topic = flags.topic.empty() ? "" : absl::StrCat("topic ", flags.topic);
+  if (flags.group.empty()) return absl::StrCat("no group consumes ", topic.empty() ? "a topic" : topic);
+  return absl::StrCat("group ", flags.group, topic.empty() ? " consumes no topic" : " does not consume " + topic);
+}
+
 // Looks once.
 ExitCode Show(const LagFlags& flags, Admin& admin, const Style& style, Context& context) {
   const absl::StatusOr<std::vector<GroupLag>> lags = admin.Lag(flags.topic, flags.group);
   if (!lags.ok()) return Fail(lags.status(), context);
+  const absl::StatusOr<std::string> empty = lags->empty() ? WhyEmpty(flags, admin) : "";
+  if (!empty.ok()) return Fail(empty.status(), context);
   const absl::Time now = absl::Now();
+  if (!flags.watch && !empty->empty()) context.Say(*empty);
   if (flags.json) return context.Print(LagJson(*lags, now));
-  if (!flags.watch) {
-    if (!lags->empty()) return context.Print(LagTable(*lags, now, style));
-    context.Say("no group consumes a topic");
-    return kOk;
-  }
+  if (!flags.watch) return lags->empty() ? kOk : context.Print(LagTable(*lags, now, style));
   const std::string heading = absl::StrCat(style.Bold(LocalTime(now)), "\n");
-  const std::string table = lags->empty() ? "no group consumes a topic\n" : LagTable(*lags, now, style);
+  const std::string table = lags->empty() ? *empty + "\n" : LagTable(*lags, now, style);
   return context.Print(absl::StrCat(context.out.is_terminal() ? kClearScreen : "", heading, table));
 }
 

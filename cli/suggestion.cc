@@ -23,11 +23,12 @@ size_t Distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string NearestName(std::string_view typed, const std::vector<std::string>& names) {
-  constexpr size_t kLongest = 64;  // No name of ours is longer.
+  constexpr size_t kLongest = 120;  // As topics; no name of ours is longer.
   if (typed.size() > kLongest) return "";
   std::string best;
   size_t best_distance = std::max<size_t>(1, typed.size() / 3) + 1;
   for (const std::string& name : names) {
+    if (std::max(typed.size(), name.size()) - std::min(typed.size(), name.size()) >= best_distance) continue;
     const size_t distance = Distance(typed, name);
     if (distance < best_distance) {
       best = name;

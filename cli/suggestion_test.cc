@@ -16,6 +16,7 @@ TEST(NearestName, FindsTypingErrors) {
   EXPECT_EQ(NearestName("sennd", Commands()), "send");         // Doubled.
   EXPECT_EQ(NearestName("dead-letters", Commands()), "deadletters");
   EXPECT_EQ(NearestName("--tpoic", {"--url", "--topic"}), "--topic");
+  EXPECT_EQ(NearestName(std::string(119, 't'), {"t", std::string(120, 't')}), std::string(120, 't'));
 }
 
 TEST(NearestName, IsEmptyWhenNoneIsNear) {

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "cli/command.h"
 #include "cli/json_line.h"
+#include "cli/known.h"
 #include "cli/signals.h"
 #include "cli/text.h"
 #include "cli/where.h"
@@ -36,6 +37,27 @@ Where::Lookup LookUp(const Received& received) {
     return std::nullopt;
   };
 }
+
+// For a topic of which nothing comes: says so once, after a while, when it is not there (yet).
+class Silence {
+ public:
+  Silence(const TailOptions& options, Admin& admin, Context& context)
+      : options_(options), admin_(admin), context_(context) {}
+  void End() { asked_ = true; }
+  void Look() {
+    if (asked_ || absl::Now() < ask_at_) return;
+    asked_ = true;
+    const absl::Status known = CheckKnown(admin_, options_.topic, "");
+    if (!known.ok()) context_.Say(absl::StrCat(known.message(), " (waiting for it)"));
+  }
+
+ private:
+  const TailOptions& options_;
+  Admin& admin_;
+  Context& context_;
+  const absl::Time ask_at_ = absl::Now() + absl::Seconds(1);
+  bool asked_ = !options_.follow;
+};
 
 bool IsClosed(const Output& out) {
   pollfd end{.fd = out.fd(), .events = 0};
@@ -66,11 +88,13 @@ ExitCode RunTail(const TailFlags& flags, Admin& admin, Context& context) {
   if (flags.since != absl::InfiniteDuration()) options.since = absl::Now() - flags.since;
   const Style style = Style::For(context.out);
   StopSignals signals;
+  Silence silence(options, admin, context);
   ExitCode printed = kOk;
   int64_t shown = 0;
   const absl::Status tailed = admin.Tail(
       options,
       [&](const Record& record) {
+        silence.End();
         const Received received = View(record);
         if (!where->Matches(LookUp(received))) return true;
         printed = context.Print(flags.json ? MessageLine(received) : MessageText(received, style));
@@ -81,8 +105,13 @@ ExitCode RunTail(const TailFlags& flags, Admin& admin, Context& context) {
           context.Say("standard output: was closed");
           printed = kOutputGone;
         }
+        silence.Look();
         return signals.number() != 0 || printed != kOk;
       });
+  if (absl::IsNotFound(tailed)) {
+    const absl::Status known = CheckKnown(admin, options.topic, "");
+    return Fail(known.ok() ? tailed : known, context);
+  }
   return tailed.ok() ? printed : Fail(tailed, context);
 }
 

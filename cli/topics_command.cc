@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/json_line.h"
+#include "cli/known.h"
 #include "cli/lag_command.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -46,7 +47,10 @@ ExitCode List(const TopicsFlags& flags, Admin& admin, Context& context) {
 ExitCode Describe(const TopicsFlags& flags, Admin& admin, Context& context) {
   const absl::StatusOr<std::vector<TopicInfo>> topics = admin.Topics(flags.topic);
   if (!topics.ok()) return Fail(topics.status(), context);
-  if (topics->empty()) return Fail(absl::NotFoundError(absl::StrCat("no topic ", flags.topic)), context);
+  if (topics->empty()) {
+    const absl::Status known = CheckKnown(admin, flags.topic, "");
+    return Fail(known.ok() ? absl::NotFoundError(absl::StrCat("no topic ", flags.topic)) : known, context);
+  }
   if (flags.json) return context.Print(TopicJson((*topics)[0]));
   std::string text = TopicPage((*topics)[0]);
   const absl::StatusOr<std::vector<GroupLag>> lags = admin.Lag(flags.topic, "");

@@ -32,6 +32,7 @@ class KafkaAdmin : public Admin {
       : options_(options), reader_(options), letters_(options, std::move(producer)) {}
 
   absl::StatusOr<std::vector<TopicInfo>> Topics(const std::string& topic) override;
+  absl::StatusOr<std::vector<std::string>> Groups() override;  // Also those without a position, or of others' topics.
   absl::Status Declare(const TopicDeclaration& declaration) override;
   absl::Status Remove(const std::string& topic) override;
   absl::StatusOr<std::vector<GroupLag>> Lag(const std::string& topic, const std::string& group) override;
@@ -49,7 +50,6 @@ class KafkaAdmin : public Admin {
 
   // Sorted; without the library's and the server's own.
   absl::StatusOr<std::vector<std::string>> UserTopics(const std::string& topic);
-  absl::StatusOr<std::vector<std::string>> Groups();
   absl::StatusOr<Positions> PositionsOf(const std::string& group);
   absl::StatusOr<int> MembersOf(const std::string& group);
   absl::StatusOr<std::vector<GroupLag>> LagOf(const std::string& topic, const std::string& group,

@@ -1,6 +1,7 @@
 #include "messaging/broker/admin.h"
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,14 @@ absl::Status Cannot(const char* what) {
 }  // namespace
 
 absl::StatusOr<std::vector<TopicInfo>> Admin::Topics(const std::string&) { return Cannot("its topics"); }
+
+absl::StatusOr<std::vector<std::string>> Admin::Groups() {
+  const absl::StatusOr<std::vector<TopicInfo>> topics = Topics("");
+  if (!topics.ok()) return topics.status();
+  std::set<std::string> groups;
+  for (const TopicInfo& topic : *topics) groups.insert(topic.groups.begin(), topic.groups.end());
+  return std::vector<std::string>(groups.begin(), groups.end());
+}
 
 absl::Status Admin::Declare(const TopicDeclaration&) {
   return absl::UnimplementedError("this broker cannot declare topics");

@@ -80,6 +80,8 @@ class Admin {
   virtual ~Admin() = default;
   // Sorted by name; the library's own places are left out. `topic` empty: all.
   virtual absl::StatusOr<std::vector<TopicInfo>> Topics(const std::string& topic);
+  // Names, sorted. Here: those that Topics tells.
+  virtual absl::StatusOr<std::vector<std::string>> Groups();
   // Makes a topic and its groups, or confirms that they are there as declared: AlreadyExists, with the difference,
   // when they are there otherwise.
   virtual absl::Status Declare(const TopicDeclaration& declaration);
