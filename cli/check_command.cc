@@ -10,9 +10,14 @@
 #include "absl/strings/str_split.h"
 #include "cli/command.h"
 #include "cli/json_line.h"
+#include "cli/source.h"
+#include "cli/status_text.h"
 #include "cli/text.h"
 #include "messaging/broker/broker.h"
+#include "messaging/broker/registry.h"
+#include "messaging/broker/url.h"
 #include "messaging/dispatch/plan.h"
+#include "messaging/internal/environment.h"
 
 namespace messaging::cli {
 namespace {
@@ -69,19 +74,47 @@ bool Same(const Finding& a, const Finding& b) {
          a.found == b.found && (a.message == b.message || a.level == Level::kOk);
 }
 
+ExitCode PrintFindings(const CheckFlags& flags, const std::vector<Finding>& findings, Context& context) {
+  return context.Print(flags.json ? FindingsJson(findings) : FindingsText(findings, Style::For(context.out)));
+}
+
+// Where it looked, and who said so; null: the settings came to no client. Empty: they came to no URL.
+std::string Asked(const CheckFlags& flags, const Client* client, const Context& context) {
+  const ClientOptions options = Resolve(flags.connection, flags.group, context.config);
+  const auto resolved = internal::ResolveOptions(options, Registry::Global());
+  const std::string url = resolved.ok() ? Url::Parse(resolved->broker.url)->Redacted() : "";
+  if (client != nullptr && client->url() != url) return absl::StrCat(client->url(), " (this program's own)");
+  return url.empty() ? ""
+                     : absl::StrCat(url, " (", UrlSource(flags.connection, context.config, options, *resolved), ")");
+}
+
+// What kept it from looking is what there is to find.
+ExitCode CannotLook(const CheckFlags& flags, const Client* client, const absl::Status& why, Context& context) {
+  Finding finding{.level = Level::kError, .subject = "broker", .message = Text(why)};
+  const absl::StatusOr<Url> url = Url::Parse(client != nullptr ? client->url() : "");
+  if (url.ok() && !url->hosts.empty() && (absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why))) {
+    finding.cure = "is it running, and to be reached from here? ";
+  }
+  if (const std::string asked = Asked(flags, client, context); !asked.empty()) {
+    absl::StrAppend(&finding.cure, "asked was ", asked, "; ");
+  }
+  absl::StrAppend(&finding.cure, "another one: --url URL, MESSAGING_URL, or url in a file of --config");
+  const ExitCode printed = PrintFindings(flags, {finding}, context);
+  return printed == kOk ? ExitCodeFor(why) : printed;
+}
+
 ExitCode Run(const CheckFlags& flags, Client& client, Context& context) {
   std::vector<Finding> findings;
   for (const auto& [group, topics] : Plans(flags, client)) {
     absl::StatusOr<std::vector<Finding>> found = client.broker().admin().Check(group, topics);
-    if (!found.ok()) return Fail(found.status(), context);
+    if (!found.ok()) return CannotLook(flags, &client, found.status(), context);
     for (Finding& finding : *found) {
       const bool known =
           std::any_of(findings.begin(), findings.end(), [&](const Finding& other) { return Same(finding, other); });
       if (!known) findings.push_back(std::move(finding));
     }
   }
-  const ExitCode printed =
-      context.Print(flags.json ? FindingsJson(findings) : FindingsText(findings, Style::For(context.out)));
+  const ExitCode printed = PrintFindings(flags, findings, context);
   return printed == kOk ? FindingsCode(findings, flags.strict) : printed;
 }
 
@@ -168,8 +201,8 @@ void AddCheckCommand(CLI::App& app, Action& chosen) {
   AddExamples(*command, {"check", "check --topic orders.created --group billing", "check --strict --json"});
   command->callback([&chosen, flags] {
     chosen = [flags](Context& context) {
-      return WithClient(flags->connection, flags->group, context,
-                        [&](Client& client) { return Run(*flags, client, context); });
+      const absl::StatusOr<Client*> client = OpenClient(flags->connection, flags->group, context.config);
+      return client.ok() ? Run(*flags, **client, context) : CannotLook(*flags, nullptr, client.status(), context);
     };
   });
 }

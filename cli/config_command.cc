@@ -1,13 +1,11 @@
 #include "cli/config_command.h"
 
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -15,6 +13,7 @@
 #include "cli/command_tree.h"
 #include "cli/connection.h"
 #include "cli/json_line.h"
+#include "cli/source.h"
 #include "cli/style.h"
 #include "cli/table.h"
 #include "messaging/broker/url.h"
@@ -36,57 +35,28 @@ struct Setting {
   std::string source;
 };
 
-std::string File(const Context& context) { return absl::StrCat("file ", context.config.path); }
-
-std::string Variable(const std::string& name) {
-  const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
-  return value == nullptr ? "" : value;
-}
-
-// Where one of broker, URL and group is from: `flag` and `file` are what those say of it, "" for nothing.
-std::string Source(const std::string& flag, const std::string& taken, const std::vector<std::string>& variables,
-                   const Context& context) {
-  if (!flag.empty()) return "flag";
-  if (!taken.empty()) return File(context);
-  for (const std::string& variable : variables) {
-    if (!Variable(variable).empty()) return absl::StrCat("environment ", variable);
-  }
-  return "default";
-}
-
-// The variable that the URL is from: one of another broker says nothing.
-std::vector<std::string> UrlVariables(const internal::ResolvedOptions& resolved) {
-  std::vector<std::string> variables;
-  for (const std::string& name : {std::string("MESSAGING_URL"), resolved.entry.environment}) {
-    const std::string value = Variable(name);
-    if (!value.empty() && absl::EndsWith(resolved.broker.url, value)) variables.push_back(name);
-  }
-  return variables;
-}
-
 absl::StatusOr<std::vector<Setting>> Connection(const ConfigFlags& flags, const Context& context) {
   const ClientOptions options = Resolve(flags.connection, flags.group, context.config);
   const absl::StatusOr<internal::ResolvedOptions> resolved = internal::ResolveOptions(options, Registry::Global());
   if (!resolved.ok()) return resolved.status();
-  const std::vector<std::string> url = UrlVariables(*resolved);
-  std::vector<std::string> broker = {"MESSAGING_BROKER"};
-  broker.insert(broker.end(), url.begin(), url.end());
+  std::vector<std::string> broker = UrlVariables(*resolved);
+  broker.insert(broker.begin(), "MESSAGING_BROKER");
   std::vector<Setting> settings;
   const std::string& path = context.config.path;
   settings.push_back({"config", path.empty() ? "-" : path,
                       path.empty()                      ? "default"
                       : flags.connection.config.empty() ? "environment MESSAGING_CONFIG"
                                                         : "flag"});
-  const bool by_flag = !flags.connection.broker.empty() || !flags.connection.url.empty();
   settings.push_back({"broker", resolved->entry.name,
                       Source(flags.connection.broker.empty() ? flags.connection.url : flags.connection.broker,
-                             options.broker.empty() ? options.url : options.broker, broker, context)});
+                             options.broker.empty() ? options.url : options.broker, broker, context.config)});
   settings.push_back({"url", Url::Parse(resolved->broker.url)->Redacted(),
-                      Source(flags.connection.url, by_flag ? "" : options.url, url, context)});
-  settings.push_back({"group", resolved->group, Source(flags.group, options.group, {"MESSAGING_GROUP"}, context)});
+                      UrlSource(flags.connection, context.config, options, *resolved)});
+  settings.push_back(
+      {"group", resolved->group, Source(flags.group, options.group, {"MESSAGING_GROUP"}, context.config)});
   for (const auto& [name, value] : options.native) {
     settings.push_back({absl::StrCat("native.", name), Redact(name, value),
-                        flags.connection.native.contains(name) ? "flag" : File(context)});
+                        flags.connection.native.contains(name) ? "flag" : FileSource(context.config)});
   }
   return settings;
 }
@@ -103,7 +73,7 @@ void AddCommands(const CommandInfo& root, const ConfigFlags& flags, const Contex
       if (!from_file && flag.default_value.empty()) continue;
       settings.push_back({absl::StrCat(absl::StrReplaceAll(command->path, {{" ", "."}}), ".", name),
                           from_file ? absl::StrJoin(found->second, ", ") : flag.default_value,
-                          from_file ? File(context) : "default"});
+                          from_file ? FileSource(context.config) : "default"});
     }
   }
 }

@@ -62,9 +62,30 @@ class OnCall(CoreTest):
         self.assertEqual(found[0]["expected"], "synchronous FULL")
         self.ask("check", "--strict", code=7)
 
+    def test_check_without_a_server_is_a_finding_with_its_cure(self):
+        url = "redis://ann:canary@127.0.0.1:1/0?start_timeout=100ms"
+        hidden = url.replace("canary", "***")
+        for arguments, variables, source in ((("--url", url), {}, "flag"), ((), {"REDIS_URL": url}, "environment REDIS_URL"),
+                                             ((), {"MESSAGING_URL": url}, "environment MESSAGING_URL")):
+            self.environment = {k: v for k, v in self.environment.items() if k not in ("MESSAGING_URL", "REDIS_URL")} | variables
+            done = self.run_core("check", *arguments)
+            self.assertEqual((done.returncode, done.stderr), (1, ""))
+            self.assertEqual(done.stdout, "error    broker  redis 127.0.0.1:1: Connection refused\n         cure: is it running, and to be reached "
+                             f"from here? asked was {hidden} ({source}); another one: --url URL, MESSAGING_URL, or url in a file of --config\n")
+            done = self.run_core("check", "--json", *arguments)
+            self.assertEqual((done.returncode, done.stderr), (1, ""))
+            (line,) = json_lines(done.stdout)
+            self.assertEqual((line["level"], line["subject"], line["message"]), ("error", "broker", "redis 127.0.0.1:1: Connection refused"))
+            self.assertIn(hidden, line["cure"])
+
     def test_check_that_cannot_look(self):
-        self.environment["MESSAGING_URL"] = "sqlite:///proc/messages.db"
-        self.assertIn(self.run_core("check").returncode, (1, 3))
+        self.environment["MESSAGING_URL"] = "sqlite:///nowhere/messages.db"
+        (line,) = json_lines(self.ask("check", "--json", code=1))
+        self.assertIn("the folder must exist", line["message"])
+        self.assertTrue(line["cure"].startswith("asked was sqlite:///nowhere/messages.db (environment MESSAGING_URL); "), line)
+        (line,) = json_lines(self.ask("check", "--json", "--url", "pigeon://ann:canary@h/", code=3))
+        self.assertIn("pigeon:// is not linked", line["message"])
+        self.assertNotIn("canary", str(line))
 
     # Topics.
 
