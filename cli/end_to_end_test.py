@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import unittest
 import urllib.error
 import urllib.request
@@ -108,43 +107,6 @@ class EndToEnd(CoreTest):
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr, "core: standard input: it was closed\n")
         self.assertIn("sent 0 messages", done.stdout)
-
-    # Stopping.
-
-    def test_handler_that_does_not_return(self):
-        self.send("stuck", "1")
-        consumer = self.start("consumer", "--drain-timeout", "200ms", program=STUCK)
-        self.assertEqual(consumer.stdout.readline(), "began\n")
-        consumer.send_signal(signal.SIGTERM)
-        self.assertEqual(consumer.wait(LIMIT), 5)
-        self.assertIn("did not return within 200ms: Stick\n", consumer.stderr.read())
-        again = self.start("consumer", program=STUCK)
-        self.assertEqual(again.stdout.readline(), "began\n")  # It was not lost.
-
-    def test_second_signal_ends_at_once(self):
-        for second, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-            self.send("stuck", "1")
-            consumer = self.start("consumer", "--group", f"group{code}", program=STUCK)
-            self.assertEqual(consumer.stdout.readline(), "began\n")
-            consumer.send_signal(signal.SIGTERM)
-            while "stopping: up to 30s" not in consumer.stderr.readline():
-                pass
-            while consumer.poll() is None:  # One that comes at once is taken for the same request.
-                consumer.send_signal(second)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    consumer.wait(0.02)
-            self.assertEqual(consumer.returncode, code)
-
-    def test_signal_while_sending_stops_reading(self):
-        sender = self.start("send", "t", "-", stdin=subprocess.PIPE)
-        sender.stdin.write('{"n": 1}\n')
-        sender.stdin.flush()
-        consumer = self.start("consumer", "--topic", "t")
-        self.assertEqual(json.loads(consumer.stdout.readline())["payload"], {"n": 1})  # So the sender runs.
-        sender.send_signal(signal.SIGINT)
-        out, err = sender.communicate(timeout=LIMIT)
-        self.assertEqual(sender.returncode, 130, err)
-        self.assertIn("sent 1 message to t", out)
 
     # Health and metrics.
 
@@ -298,20 +260,6 @@ class EndToEnd(CoreTest):
                 self.assertTrue(said, f"{command} {path}: {done.stderr}")
         with open(corrupt, "rb") as f:
             self.assertEqual(f.read(23), b"this is no database, th")  # Left as it was.
-
-    def test_a_signal_while_a_server_is_waited_for(self):
-        lines = os.path.join(self.folder, "lines")
-        with open(lines, "w", encoding="utf-8") as f:
-            f.write("1\n2\n")
-        for what in (("1",), ("--file", lines)):
-            sending = self.start("send", "t", *what, "--url", "redis://127.0.0.1:1")
-            self.assertIn("refused", sending.stderr.readline())  # There is nobody.
-            sending.send_signal(signal.SIGINT)
-            while "stopping: waiting for what is on its way" not in (line := sending.stderr.readline()):
-                self.assertTrue(line, "it has ended")
-            time.sleep(0.1)  # Within 20 ms it would be the same request.
-            sending.send_signal(signal.SIGINT)
-            self.assertEqual(sending.wait(LIMIT), 130)
 
     def test_a_database_of_another_program(self):
         path = os.path.join(self.folder, "other.db")

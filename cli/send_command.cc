@@ -94,6 +94,13 @@ std::string SummaryJson(const std::string& topic, const Tally::Counts& counts, i
   return std::move(line).Finish();
 }
 
+int64_t BytesBesidePayload(const Message& message) {
+  constexpr int64_t kOther = 200;  // Id, timestamp, and what is kept of a message besides its text.
+  size_t bytes = message.topic.size() + message.content_type.size() + (message.key ? message.key->size() : 0);
+  for (const Header& header : message.headers) bytes += header.first.size() + header.second.size();
+  return static_cast<int64_t>(bytes) + kOther;
+}
+
 // Many messages that are like one.
 class Sending {
  public:
@@ -103,6 +110,7 @@ class Sending {
         model_(model),
         signals_(signals),
         pace_(flags.rate, signals),
+        model_bytes_(BytesBesidePayload(model)),
         producer_(producer),
         context_(context),
         progress_(context.err, total, absl::Now()) {}
@@ -114,31 +122,44 @@ class Sending {
   ExitCode Finish(const std::string& input, const absl::Status& read);
 
  private:
-  // Waits for its time. False: a signal came.
+  // Waits for its time, and for room: Producer::Send would, too, and hear no signal. False: one came.
   bool Send(int64_t number, std::string payload);
+  bool AwaitRoom(int64_t bytes);
 
   const SendFlags& flags_;
   const Message& model_;
   const StopSignals& signals_;
   const Pace pace_;
+  const int64_t model_bytes_;
   Producer& producer_;
   Context& context_;
   const std::shared_ptr<Tally> tally_ = std::make_shared<Tally>();  // Shared with callbacks.
   Progress progress_;
   const absl::Time began_ = absl::Now();
   int64_t sent_ = 0;
+  int64_t sent_bytes_ = 0;
   int64_t malformed_ = 0;
   int64_t done_ = 0;  // Of what the progress counts.
 };
 
+bool Sending::AwaitRoom(int64_t bytes) {
+  while (!tally_->AwaitRoom(sent_, sent_bytes_, bytes, absl::Milliseconds(100))) {
+    if (signals_.number() != 0) return false;
+    progress_.Update(tally_->counts().resolved(), done_, absl::Now());
+  }
+  return true;
+}
+
 bool Sending::Send(int64_t number, std::string payload) {
-  if (!pace_.Await(sent_, [this] { progress_.Update(sent_, done_, absl::Now()); })) return false;
+  const int64_t bytes = model_bytes_ + static_cast<int64_t>(payload.size());
+  if (!pace_.Await(sent_, [this] { progress_.Update(sent_, done_, absl::Now()); }) || !AwaitRoom(bytes)) return false;
   Message message = model_;
   message.payload = std::move(payload);
   ++sent_;
-  producer_.Send(std::move(message), Options(flags_)).Then([tally = tally_, number](const absl::StatusOr<Receipt>& r) {
-    tally->Add(number, r.status());
-  });
+  sent_bytes_ += bytes;
+  producer_.Send(std::move(message), Options(flags_))
+      .Then(
+          [tally = tally_, number, bytes](const absl::StatusOr<Receipt>& r) { tally->Add(number, r.status(), bytes); });
   if (sent_ % 64 == 0) progress_.Update(sent_, done_, absl::Now());
   return true;
 }

@@ -35,8 +35,9 @@ std::string Lines(const std::vector<std::pair<int64_t, int64_t>>& runs) {
 
 }  // namespace
 
-void Tally::Add(int64_t line, const absl::Status& outcome) {
+void Tally::Add(int64_t line, const absl::Status& outcome, int64_t bytes) {
   absl::MutexLock lock(&mutex_);
+  counts_.bytes += bytes;
   if (outcome.ok()) {
     ++counts_.accepted;
     return;
@@ -63,6 +64,16 @@ bool Tally::AwaitResolved(int64_t count, absl::Duration limit) const {
   const auto resolved = [this, count]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return counts_.resolved() >= count; };
   absl::MutexLock lock(&mutex_);
   return mutex_.AwaitWithTimeout(absl::Condition(&resolved), limit);
+}
+
+bool Tally::AwaitRoom(int64_t count, int64_t bytes, int64_t next, absl::Duration limit) const {
+  constexpr int64_t kMessages = 50'000, kBytes = 32 << 20;  // Half of what the send buffer takes.
+  const auto room = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    const int64_t open = count - counts_.resolved();
+    return open <= 0 || (open < kMessages && bytes - counts_.bytes + next <= kBytes);
+  };
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&room), limit);
 }
 
 std::vector<std::string> Tally::Failures() const {

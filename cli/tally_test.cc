@@ -54,5 +54,30 @@ TEST(Tally, AwaitsWhatOtherThreadsAdd) {
   EXPECT_FALSE(tally.AwaitResolved(1001, absl::Milliseconds(1)));
 }
 
+TEST(Tally, HasRoomForHalfTheSendBufferAndForOneOfAnySize) {
+  constexpr int64_t kMiB = 1 << 20;
+  const auto room = [](const Tally& tally, int64_t count, int64_t bytes, int64_t next) {
+    return tally.AwaitRoom(count, bytes, next, absl::ZeroDuration());
+  };
+  Tally tally;
+  EXPECT_TRUE(room(tally, 0, 0, 60 * kMiB));
+  EXPECT_TRUE(room(tally, 49'999, 0, 1));
+  EXPECT_FALSE(room(tally, 50'000, 0, 1));
+  EXPECT_TRUE(room(tally, 2, 31 * kMiB, kMiB));
+  EXPECT_FALSE(room(tally, 2, 31 * kMiB, kMiB + 1));
+  tally.Add(1, absl::OkStatus(), 30 * kMiB);
+  EXPECT_TRUE(room(tally, 2, 31 * kMiB, 31 * kMiB));
+  EXPECT_TRUE(room(tally, 50'000, 31 * kMiB, 1));
+  tally.Add(2, absl::InternalError("refused"), kMiB);
+  EXPECT_TRUE(room(tally, 2, 31 * kMiB, 60 * kMiB));
+}
+
+TEST(Tally, AwaitsRoomThatOtherThreadsMake) {
+  Tally tally;
+  std::thread adder([&tally] { tally.Add(1, absl::OkStatus(), 32 << 20); });
+  EXPECT_TRUE(tally.AwaitRoom(1, 32 << 20, 1, absl::Minutes(1)));
+  adder.join();
+}
+
 }  // namespace
 }  // namespace messaging::cli

@@ -1,5 +1,8 @@
 #include "tests/conformance/conformance.h"
 
+#include <fnmatch.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -8,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "messaging/client.h"
@@ -86,6 +90,24 @@ void TakeArguments(int& argc, char** argv, Suite& suite) {
   argc = kept;
 }
 
+bool MatchesAny(std::string_view patterns, const std::string& name) {
+  for (std::string_view pattern : absl::StrSplit(patterns, ':')) {
+    if (fnmatch(std::string(pattern).c_str(), name.c_str(), 0) == 0) return true;
+  }
+  return false;
+}
+
+// As googletest reads a filter; it counts what it chose only for one shard, which may rightly have none.
+bool ChoosesAny(std::string_view filter, const std::vector<Case>& cases) {
+  const std::pair<std::string_view, std::string_view> parts = absl::StrSplit(filter, absl::MaxSplits('-', 1));
+  const std::string_view wanted = parts.first.empty() && !filter.empty() ? "*" : parts.first;
+  const auto chosen = [&](const std::string& name) {
+    return MatchesAny(wanted, name) && !MatchesAny(parts.second, name);
+  };
+  return chosen("ConformanceSkips.AreTheExpectedOnes") ||
+         std::any_of(cases.begin(), cases.end(), [&](const Case& c) { return chosen("Conformance." + c.name); });
+}
+
 template <typename Make>
 void Add(const char* suite, const std::string& name, Make make) {
   testing::RegisterTest(suite, name.c_str(), nullptr, nullptr, __FILE__, __LINE__, std::move(make));
@@ -104,6 +126,11 @@ int Main(int argc, char** argv, Environment environment) {
   }
   suite.capabilities = *capabilities;
   suite.cases = suite.faults ? FaultCases() : AllCases();
+  if (const std::string filter = GTEST_FLAG_GET(filter); !ChoosesAny(filter, suite.cases)) {
+    std::fprintf(stderr, "the filter \"%s\" chooses none of %zu cases: nothing was tested\n", filter.c_str(),
+                 suite.cases.size());
+    return 1;
+  }
   for (const Case& c : suite.cases) {
     if (std::optional<std::string> why = SkipReason(c, suite.environment, suite.capabilities)) {
       suite.skips[c.name] = *why;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The suite finds what is wrong with a broker: each fault makes the case that is there for it fail, and none does not."""
+import os
 import subprocess
 import sys
 
@@ -27,8 +28,28 @@ def run(binary, fault, cases):
     return done.returncode, done.stdout
 
 
+def choices(binary):
+    """What is wrong with how the suite takes a filter: one that chooses nothing must not pass."""
+    def start(arguments, variables):
+        return subprocess.run([binary, "--fault=none", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=100,
+                              check=False, env={k: v for k, v in os.environ.items() if "TEST_" not in k} | variables)
+    for arguments, variables in ((["--gtest_filter="], {}), (["--gtest_filter=Nothing*"], {}), (["--gtest_filter=*-*"], {}),
+                                 (["--gtest_filter=Conformance.PublishSubscribe-*Subscribe"], {}), ([], {"TESTBRIDGE_TEST_ONLY": ""}),
+                                 ([], {"TESTBRIDGE_TEST_ONLY": "Nothing"})):
+        done = start(arguments, variables)
+        if done.returncode != 1 or "cases: nothing was tested\n" not in done.stderr or len(done.stderr.splitlines()) != 1:
+            yield f"{arguments} {variables}: exit code {done.returncode}: {done.stderr}"
+    for arguments in (["--gtest_filter=*PublishSubscribe"], ["--gtest_filter=Conformance.PublishSubscrib?:Nothing"],
+                      ["--gtest_filter=Nothing:Conformance.Publish*-*Nothing"],
+                      ["--gtest_filter=-Conformance.*", "--gtest_list_tests"]):
+        for shard in range(2):  # One of them has nothing to do.
+            done = start(arguments, {"GTEST_TOTAL_SHARDS": "2", "GTEST_SHARD_INDEX": str(shard)})
+            if done.returncode != 0:
+                yield f"{arguments}, shard {shard}: exit code {done.returncode}: {done.stderr}"
+
+
 def main(binary):
-    wrong = []
+    wrong = list(choices(binary))
     code, output = run(binary, "none", ":".join("Conformance." + case for case in sorted(set(FOUND_BY.values()))))
     if code != 0:
         wrong.append(f"without a fault there is a failure:\n{output}")

@@ -6,6 +6,8 @@ Tests tagged no-sanitize are left out. The last line is "N passed, N failed".
 """
 import argparse
 import os
+import sys
+
 import run_tests
 
 SUPPRESSIONS = os.path.join(run_tests.TREE, "tools", "internal", "tsan_suppressions.txt")
@@ -19,6 +21,8 @@ parser.add_argument("--only", metavar="PATTERN", default="")
 options = parser.parse_args()
 
 labels = [label for label in run_tests.test_labels(["no-sanitize"]) if options.only in label]
+if not labels:
+    sys.exit(f"no test has {options.only} in its name")
 results, where = {}, {}
 for which in [options.which] if options.which else CONFIGS:
     tests, logs = run_tests.run_bazel_tests(labels, [*CONFIGS[which], "--build_tests_only"])

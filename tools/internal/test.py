@@ -16,6 +16,8 @@ parser = argparse.ArgumentParser(prog="tools/test", description=__doc__, formatt
 parser.add_argument("--only", metavar="PATTERN", default="")
 parser.add_argument("--again", action="store_true")
 options = parser.parse_args()
+if options.only == "" and any(argument.startswith("--only") for argument in sys.argv):
+    sys.exit("--only: the pattern is empty")
 
 where = {}
 labels = [label for label in run_tests.test_labels() if options.only in label]
