@@ -11,12 +11,16 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "messaging/broker/broker.h"
+#include "messaging/broker/dead_letters.h"
 #include "messaging/client.h"
 #include "messaging/codec.h"
+#include "messaging/json/json.h"
 
 namespace messaging::metrics {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -32,7 +36,8 @@ TEST(PrometheusObserver, AddsUpWhatManyThreadsCountWhileItIsRead) {
     threads.emplace_back([&observer, now, i] {
       for (int j = 0; j < 1000; ++j) {
         observer.OnReceived(absl::StrCat("topic", j % 10), 1, 8);
-        observer.OnHandled(absl::StrCat("handler", i % 2), "topic0", {absl::OkStatus(), absl::Milliseconds(1), now, {now}});
+        observer.OnHandled(absl::StrCat("handler", i % 2), "topic0",
+                           {absl::OkStatus(), absl::Milliseconds(1), now, {now}});
       }
     });
   }
@@ -89,6 +94,47 @@ TEST(PrometheusObserver, AClientsMessageIsCountedFromSendToHandler) {
       text,
       HasSubstr("messaging_dead_letters_total{handler=\"Count\",topic=\"orders\",code=\"INVALID_ARGUMENT\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("messaging_in_flight_messages 0\n"));
+}
+
+TEST(PrometheusObserver, WhatAnAsynchronousHandlerCannotDecodeIsCountedAndADeadLetter) {
+  PrometheusObserver observer;
+  absl::Notification handled;
+  auto client = Client::Create({.url = "memory://prometheus_test_async", .group = "g", .observer = &observer});
+  ASSERT_TRUE(client.ok()) << client.status();
+  (*client)->AddHandler(MakeHandler("Count",
+                                    [&handled](const nlohmann::json&, Completion done) {
+                                      done(absl::OkStatus());
+                                      handled.Notify();
+                                    },
+                                    {.topics = {"orders"}}));
+  ASSERT_TRUE((*client)->Start().ok());
+  for (const char* payload : {"{\"n\": ", "\xff", "{\"n\": 1}"}) {
+    const Message message = {.topic = "orders", .payload = payload, .key = "k", .content_type = "application/json"};
+    ASSERT_TRUE((*client)->producer().Send(message).Wait().ok());
+  }
+  handled.WaitForNotification();  // By its key it comes last.
+  ASSERT_TRUE((*client)->Stop().ok());
+  const std::string text = observer.Text();
+  for (const char* metric : {"handled_messages", "dead_letters"}) {
+    EXPECT_THAT(text,
+                HasSubstr(absl::StrCat("messaging_", metric,
+                                       "_total{handler=\"Count\",topic=\"orders\",code=\"INVALID_ARGUMENT\"} 2\n")));
+  }
+  EXPECT_THAT(text, HasSubstr("messaging_handled_messages_total{handler=\"Count\",topic=\"orders\",code=\"OK\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("messaging_retries_total{")));
+  EXPECT_THAT(text, HasSubstr("messaging_in_flight_messages 0\n"));
+  std::vector<std::string> dead;
+  ASSERT_TRUE((*client)
+                  ->broker()
+                  .dead_letters()
+                  .List({.handler = "Count"},
+                        [&dead](const DeadLetter& letter) {
+                          EXPECT_EQ(letter.failure.attempts, 1);
+                          dead.push_back(letter.message.payload);
+                          return true;
+                        })
+                  .ok());
+  EXPECT_THAT(dead, ElementsAre("{\"n\": ", "\xff"));
 }
 
 }  // namespace
