@@ -29,11 +29,11 @@ class Observer {
   virtual void OnReceived(std::string_view topic, size_t messages, size_t bytes) {}
   struct Handled {
     absl::Status status;  // After their sends and their commits.
-    // In the handler, each; a batch's for each message. Calls of some microseconds are timed up to 32 together, and
+    // In the handler, each; a batch's for each message. Calls of some microseconds are timed up to 128 together, and
     // each has an equal share; where those took longer than expected, the last has what is over.
     absl::Duration handler_time;
     absl::Time began;                         // The first of them.
-    absl::Span<const absl::Time> timestamps;  // Of the messages: one for each attempt.
+    absl::Span<const absl::Time> timestamps;  // Of the messages: one for each attempt; InfinitePast: not known.
   };
   virtual void OnHandled(std::string_view handler, std::string_view topic, const Handled& attempts) {}
   virtual void OnRetry(std::string_view handler, std::string_view topic, int attempts, absl::Duration delay) {}

@@ -70,6 +70,20 @@ TEST(PrometheusObserver, ThousandsOfForeignNamesAreOneSeries) {
   EXPECT_THAT(text, Not(HasSubstr("h10\"")));
 }
 
+TEST(PrometheusObserver, AMessageWithoutATimestampHasNoAge) {
+  PrometheusObserver observer;
+  const absl::Time now = absl::Now();
+  observer.OnHandled("h", "t",
+                     {absl::OkStatus(),
+                      absl::Milliseconds(1),
+                      now,
+                      {absl::InfinitePast(), now - absl::Seconds(2), absl::InfinitePast()}});
+  const std::string text = observer.Text();
+  EXPECT_THAT(text, HasSubstr("messaging_handled_messages_total{handler=\"h\",topic=\"t\",code=\"OK\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("messaging_message_age_seconds_count{topic=\"t\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("messaging_message_age_seconds_sum{topic=\"t\"} 2\n"));
+}
+
 TEST(PrometheusObserver, AClientsMessageIsCountedFromSendToHandler) {
   PrometheusObserver observer;
   absl::Notification handled;

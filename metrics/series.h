@@ -39,7 +39,7 @@ struct Durations {
     buckets[BucketOf(n)].Add(times);
     nanoseconds.Add(static_cast<uint64_t>(n) * times);
   }
-  // From each of `times` to `end`. Most are in the bucket of the one before.
+  // From each of `times` to `end`, but for those that are not known. Most are in the bucket of the one before.
   void AddSince(absl::Span<const absl::Time> times, absl::Time end) {
     const int64_t end_ns = absl::ToUnixNanos(end);
     size_t bucket = 0;
@@ -49,6 +49,7 @@ struct Durations {
       const int64_t since = absl::ToUnixNanos(time);
       int64_t n = end_ns - since;
       if (n <= above || n > up_to || since < 0) {
+        if (time == absl::InfinitePast()) continue;
         buckets[bucket].Add(std::exchange(in_bucket, 0));
         n = Clamped(end - time);
         bucket = BucketOf(n);

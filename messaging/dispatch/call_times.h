@@ -17,7 +17,7 @@
 namespace messaging {
 
 // Of calls that take some hundred nanoseconds a look at the clock for each would be a tenth: after 64 in a row that
-// were quick, the clock is looked at once for as many as are expected in 5 us, at most 32, and the observer told with
+// were quick, the clock is looked at once for as many as are expected in 5 us, at most 128, and the observer told with
 // it. As soon as such a run takes longer than 10 us, each call is timed by itself again. So a handler that is slow, or
 // is at times, is timed call by call, but for the run in which that shows; and no sum is wrong. Used by one thread at a
 // time.
@@ -50,7 +50,7 @@ class CallTimes {
  private:
   static constexpr int64_t kQuick = 10'000;  // ns; up to there a histogram sees no difference (metrics/series.h).
   static constexpr size_t kTrusted = 64;
-  static constexpr size_t kMost = 32;
+  static constexpr size_t kMost = 128;
 
   void Open(std::string_view handler, std::string_view topic);
   void Failed(const absl::Status& status, absl::Time timestamp);

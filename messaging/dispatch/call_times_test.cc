@@ -82,8 +82,8 @@ TEST_F(CallTimesTest, QuickCallsShareLooksAtTheClockAndTellings) {
   EXPECT_EQ(recorder_.all.size(), 10'000u);
   EXPECT_EQ(recorder_.sum, absl::Milliseconds(1));
   EXPECT_EQ(Longest(), absl::Nanoseconds(100));
-  EXPECT_LT(clock_.looks, 900);
-  EXPECT_LT(recorder_.told, 450);
+  EXPECT_LT(clock_.looks, 800);
+  EXPECT_LT(recorder_.told, 350);
 }
 
 TEST_F(CallTimesTest, NoMoreAreTimedTogetherThanAreExpectedInFiveMicroseconds) {
@@ -114,7 +114,7 @@ TEST_F(CallTimesTest, AHandlerThatBecomesSlowIsTimedCallByCallAfterOneRun) {
   EXPECT_EQ(recorder_.sum, absl::Milliseconds(500) + absl::Microseconds(100));
   int right = 0;
   for (const Attempt& attempt : recorder_.all) right += attempt.time == absl::Milliseconds(1) ? 1 : 0;
-  EXPECT_GE(right, 500 - 32);
+  EXPECT_GE(right, 500 - 128);
 }
 
 TEST_F(CallTimesTest, AHandlerThatIsSlowNowAndThenIsTimedCallByCall) {

@@ -188,30 +188,8 @@ absl::Status Dispatcher::Impl::DrainUntil(absl::Time deadline) {
       "did not return within ", absl::FormatDuration(options_.drain_timeout), ": ", absl::StrJoin(names, ", ")));
 }
 
-namespace {
-
-// Of one driver's batch, whose topics may be views of the same name.
-bool SameTopic(const Record& a, const Record& b) {
-  return a.topic.size() == b.topic.size() && (a.topic.data() == b.topic.data() || a.topic == b.topic);
-}
-
-}  // namespace
-
-void Dispatcher::Impl::ObserveArrival(const std::vector<Delivery>& batch) {
-  if (options_.observer == nullptr) return;
-  size_t bytes = 0;
-  for (size_t first = 0, i = 0; i < batch.size(); ++i) {
-    const Record& record = *batch[i].record();
-    bytes += record.ByteSize();
-    if (i + 1 < batch.size() && SameTopic(record, *batch[i + 1].record())) continue;
-    options_.observer->OnReceived(record.topic, i + 1 - first, std::exchange(bytes, 0));
-    first = i + 1;
-  }
-}
-
 void Dispatcher::Impl::OnDeliver(int subscription, std::vector<Delivery> batch) {
   if (batch.empty()) return;
-  ObserveArrival(batch);
   Orders orders;
   {
     absl::MutexLock lock(&mutex_);

@@ -131,7 +131,6 @@ class Dispatcher::Impl : public std::enable_shared_from_this<Dispatcher::Impl> {
   void NoteGate(const Engine::GateChange& change);
   std::string NoteRefusals(const std::vector<absl::Status>& why, size_t before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WakeWorkers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ObserveArrival(const std::vector<Delivery>& batch);
   void ObserveOutcome(const Handler& handler, CallFrame& frame);
   void WarnIfLate(const Handler& handler, CallFrame& frame);
   absl::Status DrainUntil(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -60,9 +60,12 @@ Figures Measure(int64_t messages, Observer* observer) {
   MemoryBroker broker({.max_bytes = size_t{8} << 30, .retain_bytes = 0});
   const std::string payload(64, 'x');
   for (int64_t i = 0; i < messages; ++i) {
-    broker.Publish(std::make_shared<Outgoing>(
-        Message{.topic = "t", .payload = payload, .key = absl::StrCat("key", i % 1000), .id = "id"},
-        absl::InfiniteFuture(), nullptr));
+    broker.Publish(std::make_shared<Outgoing>(Message{.topic = "t",
+                                                      .payload = payload,
+                                                      .key = absl::StrCat("key", i % 1000),
+                                                      .id = "id",
+                                                      .timestamp = absl::Now()},
+                                              absl::InfiniteFuture(), nullptr));
   }
   Producer producer(&broker, {}, nullptr);
   Providers providers;
