@@ -36,12 +36,29 @@ Outgoing::Outgoing(Message message, absl::Time deadline, std::shared_ptr<Outgoin
       bytes_(message_.ByteSize()),
       observer_(std::move(observer)) {}
 
+// Puts the counts of the driver's reference into the message itself, which it holds until they are gone.
+template <typename T>
+struct Outgoing::InPlace {
+  using value_type = T;
+  explicit InPlace(OutgoingPtr outgoing) : in(std::move(outgoing)) {}
+  template <typename U>
+  InPlace(const InPlace<U>& other) : in(other.in) {}
+  T* allocate(size_t) {
+    static_assert(sizeof(T) <= sizeof(in->driver_counts_) && alignof(T) <= alignof(std::max_align_t));
+    return reinterpret_cast<T*>(in->driver_counts_);
+  }
+  void deallocate(T*, size_t) {}
+  template <typename U>
+  bool operator==(const InPlace<U>& other) const {
+    return in == other.in;
+  }
+  OutgoingPtr in;
+};
+
 OutgoingPtr Outgoing::ForDriver(OutgoingPtr outgoing) {
   Outgoing* const raw = outgoing.get();
-  return OutgoingPtr(raw, [outgoing = std::move(outgoing)](Outgoing*) mutable {
-    outgoing->LeftByDriver();
-    outgoing = nullptr;
-  });
+  return OutgoingPtr(
+      raw, [](Outgoing* left) { left->LeftByDriver(); }, InPlace<Outgoing>(std::move(outgoing)));
 }
 
 void Outgoing::LeftByDriver() {

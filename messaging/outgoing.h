@@ -4,6 +4,7 @@
 #define MESSAGING_OUTGOING_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -54,8 +55,8 @@ class Outgoing {
   Outgoing(Message message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer,
            absl::Time sent = absl::InfinitePast());
   ~Outgoing();  // Unresolved: the driver dropped it without an answer, and it resolves as unknown.
-  // The driver's reference to it. When the last copy of that is gone the payload is freed, though somebody may keep
-  // the Confirmation, and what is still unresolved has no answer to come.
+  // The driver's reference to it; once a message. When the last copy of that is gone the payload is freed, though
+  // somebody may keep the Confirmation, and what is still unresolved has no answer to come.
   static OutgoingPtr ForDriver(OutgoingPtr outgoing);
   Outgoing(const Outgoing&) = delete;
   Outgoing& operator=(const Outgoing&) = delete;
@@ -88,6 +89,8 @@ class Outgoing {
   static bool InCallback();  // On this thread a Then callback is running.
 
  private:
+  template <typename T>
+  struct InPlace;
   void LeftByDriver();
 
   Message message_;
@@ -100,9 +103,10 @@ class Outgoing {
   std::atomic<bool> resolved_{false};
   std::atomic<bool> seen_{false};
   absl::Mutex mutex_;
-  Result result_ = absl::UnknownError("not resolved");  // Written by who claimed, read once resolved_.
+  Result result_;  // Written by who claimed, read once resolved_.
   std::vector<Callback> on_result_ ABSL_GUARDED_BY(mutex_);
   const std::shared_ptr<OutgoingObserver> observer_;
+  alignas(std::max_align_t) char driver_counts_[64];
 };
 
 }  // namespace messaging

@@ -271,7 +271,7 @@ absl::Status Loop::Apply(Round& round) {
     }
     absl::StatusOr<int64_t> seq = store_->Append(send->message(), now);
     if (!seq.ok()) return seq.status();
-    round.receipts.push_back(Receipt{.id = send->message().id, .position = *seq});
+    round.receipts.push_back(Receipt{.position = *seq});
   }
   for (Round::Verdicts& verdicts : round.verdicts) {
     if (absl::Status status = ApplyVerdicts(verdicts, round.frees); !status.ok()) return status;

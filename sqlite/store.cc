@@ -93,7 +93,7 @@ void Store::Rollback() {
   groups_.clear();
 }
 
-absl::StatusOr<int64_t> Store::NameId(std::map<std::string, int64_t>& known, std::string_view table,
+absl::StatusOr<int64_t> Store::NameId(absl::flat_hash_map<std::string, int64_t>& known, std::string_view table,
                                       const std::string& name) {
   auto found = known.find(name);
   if (found != known.end()) return found->second;

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -100,7 +99,7 @@ class Store {
   explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   // Prepared once. `sql`: a literal.
   absl::StatusOr<Statement*> Prepared(const char* sql);
-  absl::StatusOr<int64_t> NameId(std::map<std::string, int64_t>& known, std::string_view table,
+  absl::StatusOr<int64_t> NameId(absl::flat_hash_map<std::string, int64_t>& known, std::string_view table,
                                  const std::string& name);
   absl::Status StoreCopy(int64_t work, int64_t member, const Copy& copy, absl::Time now);
   absl::StatusOr<bool> HasOtherMembers(int64_t group, int64_t member);
@@ -109,8 +108,8 @@ class Store {
 
   std::unique_ptr<Database> database_;
   absl::flat_hash_map<const char*, std::unique_ptr<Statement>> statements_;  // By their literals' addresses.
-  std::map<std::string, int64_t> topics_;
-  std::map<std::string, int64_t> groups_;
+  absl::flat_hash_map<std::string, int64_t> topics_;
+  absl::flat_hash_map<std::string, int64_t> groups_;
 };
 
 // Names and values, any bytes, with their lengths.

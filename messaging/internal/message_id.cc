@@ -14,11 +14,12 @@ std::string NewMessageId(absl::Time now) {
                         absl::Uniform<uint64_t>(random, 0, uint64_t{1} << 12);
   const uint64_t low = variant << 62 | absl::Uniform<uint64_t>(random, 0, uint64_t{1} << 62);
   std::string id(36, '-');
-  size_t at = 0;
-  for (int digit = 0; digit < 32; ++digit) {
-    if (at == 8 || at == 13 || at == 18 || at == 23) ++at;
-    const uint64_t half = digit < 16 ? high : low;
-    id[at++] = "0123456789abcdef"[half >> (60 - 4 * (digit % 16)) & 0xf];
+  char* at = id.data();
+  for (int byte = 0; byte < 16; ++byte) {
+    if (byte == 4 || byte == 6 || byte == 8 || byte == 10) ++at;
+    const uint64_t bits = (byte < 8 ? high : low) >> (56 - 8 * (byte % 8));
+    *at++ = "0123456789abcdef"[bits >> 4 & 0xf];
+    *at++ = "0123456789abcdef"[bits & 0xf];
   }
   return id;
 }
