@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "cli/command.h"
 #include "cli/json_line.h"
+#include "cli/style.h"
 #include "cli/table.h"
 
 namespace messaging::cli {
@@ -48,12 +49,12 @@ ExitCode Run(bool json, Context& context) {
   const std::vector<Handler> handlers = RegisteredHandlers();
   if (handlers.empty()) context.Say("no handlers are linked into this program");
   if (handlers.empty() && !json) return kOk;
-  return context.Print(json ? HandlersJson(handlers) : HandlersTable(handlers));
+  return context.Print(json ? HandlersJson(handlers) : HandlersTable(handlers, Style::For(context.out)));
 }
 
 }  // namespace
 
-std::string HandlersTable(std::vector<Handler> handlers) {
+std::string HandlersTable(std::vector<Handler> handlers, const Style& style) {
   SortByName(handlers);
   std::vector<std::vector<std::string>> rows = {
       {"NAME", "TOPICS", "GROUP", "RETRIES", "DELAY", "CONCURRENCY", "ORDER", "BATCH", "MESSAGE", "VALIDATES"}};
@@ -65,7 +66,7 @@ std::string HandlersTable(std::vector<Handler> handlers) {
                     std::string(OrderName(options.order)), BatchText(handler), handler.message_type,
                     handler.validates ? "yes" : "no"});
   }
-  return Table(rows);
+  return Table(rows, [&](size_t row, size_t, const std::string& cell) { return row == 0 ? style.Bold(cell) : cell; });
 }
 
 std::string HandlersJson(std::vector<Handler> handlers) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/context.h"
+#include "cli/style.h"
 #include "messaging/handler.h"
 
 namespace CLI {
@@ -17,7 +18,7 @@ namespace messaging::cli {
 void AddHandlersCommand(CLI::App& app, Action& chosen);
 
 // A table, or one JSON object a line; in the order of their names.
-std::string HandlersTable(std::vector<Handler> handlers);
+std::string HandlersTable(std::vector<Handler> handlers, const Style& style);
 std::string HandlersJson(std::vector<Handler> handlers);
 
 }  // namespace messaging::cli

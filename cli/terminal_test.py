@@ -1,181 +1,189 @@
 #!/usr/bin/env python3
-"""Every command where people and scripts run it: a terminal, a pipe that closes, a full disk, no locale, no terminal; and
-that no password comes out of any."""
+"""Every command in a terminal: what a person sees, colours, progress, and what Ctrl-C does."""
 import os
-import pty
 import re
-import select
-import signal
-import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from core_process import CoreTest, LIMIT  # noqa: E402
+from tmux import Terminal  # noqa: E402
+from tried import COMMANDS, Tried  # noqa: E402
 
-CANARY = "cAnArY77"
-
-# Each command as it is tried, of every one that there is (test_all_are_tried). None ends only by a signal.
-COMMANDS = {
-    "consumer": ["--topic", "orders", "--group", "tried", "--idle-exit", "100ms"],
-    "send": ["orders", '{"n": 1}'],
-    "handlers": [],
-    "deadletters list": [],
-    "deadletters show": [],
-    "deadletters replay": ["--all", "--dry-run"],
-    "deadletters export": [],
-    "deadletters import": ["/dev/null"],
-    "deadletters purge": ["--all", "--yes"],
-    "lag": [],
-    "check": ["--topic", "orders"],
-    "topics list": [],
-    "topics describe": ["orders"],
-    "topics declare": ["orders", "--group", "tried"],
-    "topics delete": ["nothing", "--yes"],
-    "tail": ["orders", "--last", "100", "--no-follow"],
-    "bench": ["--messages", "20"],
-    "config show": [],
-    "completion": ["bash"],
-    "man": [],
-}
-# Those that may find nothing to say on standard output here.
-SILENT = {"handlers", "consumer"}
+TABLES = ("lag", "topics list", "deadletters list", "config show", "handlers")
+PAINTED = (*TABLES, "check", "tail")
 
 
-class Terminal(CoreTest):
+class InATerminal(Tried):
     def setUp(self):
         super().setUp()
-        self.send("orders", *('{"order_id": %d, "text": "äöü"}' % n for n in range(20)))
-        done = self.run_core("consumer", "--topic", "orders", "--group", "g", "--max-messages", "5", "--max-retries", "0",
-                             "--exec", "false")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.terminal = Terminal(self.folder, self.environment)
+        self.addCleanup(self.terminal.close)
 
-    def line(self, command):
-        return [*command.split(), *COMMANDS[command]]
+    def fifo(self):
+        path = os.path.join(self.folder, "fifo")
+        if not os.path.exists(path):
+            os.mkfifo(path)
+        return path
 
-    def in_terminal(self, *arguments, environment=None):
-        """Exit code and all that the terminal showed."""
-        controller, terminal = pty.openpty()
-        process = subprocess.Popen([self.core, *arguments], stdin=terminal, stdout=terminal, stderr=terminal,
-                                   env={**self.environment, "TERM": "xterm", **(environment or {})}, close_fds=True)
-        os.close(terminal)
-        shown, deadline = b"", time.monotonic() + LIMIT
-        while time.monotonic() < deadline:
-            ready, _, _ = select.select([controller], [], [], 0.2)
-            if not ready and process.poll() is not None:
-                break
-            try:
-                shown += os.read(controller, 65536) if ready else b""
-            except OSError:  # The other end was closed.
-                break
-        os.close(controller)
-        return process.wait(LIMIT), shown.decode(errors="replace")
+    # What is seen.
 
     def test_all_are_tried(self):
-        commands = re.findall(r"^### core (.*)$", self.run_core("man", "--markdown").stdout, re.M)
-        self.assertEqual(set(commands) - {"asyncapi"}, set(COMMANDS), "a command that nobody tries")
+        self.assertEqual(self.commands(), set(COMMANDS), "a command that nobody tries")
 
-    def test_in_a_terminal(self):
-        for command in COMMANDS:
-            code, shown = self.in_terminal(*self.line(command))
-            self.assertEqual(code, 0, f"{command}: {shown}")
-            self.assertTrue(shown, command)
+    def test_each_shows_what_was_asked_for(self):
+        for command, row in COMMANDS.items():
+            code, screen = self.terminal.run(*self.line(command))
+            self.assertEqual(code, 0, f"{command}: {screen}")
+            self.assertRegex(screen, re.compile(row.shown, re.M), command)
+
+    def test_columns_stand_below_their_headings(self):
+        for command in TABLES:
+            screen = self.terminal.run(*self.line(command))[1].splitlines()
+            heading, rows = screen[0], screen[1:]
+            self.assertTrue(rows, command)
+            for match in re.finditer(r"(?<=  )\S", heading):
+                for row in rows:
+                    self.assertEqual(row[match.start() - 2:match.start()].strip(), "", f"{command}: {heading}\n{row}")
+                    self.assertNotEqual(row[match.start():match.start() + 1], " ", f"{command}: {heading}\n{row}")
 
     def test_colours_only_where_they_are_wanted(self):
-        for command in ("lag", "topics list", "deadletters list", "check", "config show"):
-            self.assertIn("\x1b[", self.in_terminal(*self.line(command))[1], command)
+        for command in PAINTED:
+            self.assertEqual(self.terminal.run(*self.line(command))[0], 0)
+            self.assertIn("\x1b[", self.terminal.screen(colours=True), command)
             for variable in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
-                self.assertNotIn("\x1b[", self.in_terminal(*self.line(command), environment=variable)[1], command)
-            self.assertNotIn("\x1b", self.run_core(*self.line(command)).stdout, command)
+                self.terminal.run(*self.line(command), **variable)
+                self.assertNotIn("\x1b[", self.terminal.screen(colours=True), f"{command} {variable}")
 
-    def test_watching_in_a_terminal_ends_with_ctrl_c(self):
-        controller, terminal = pty.openpty()
-        process = subprocess.Popen(["setsid", "--ctty", "--wait", self.core, "lag", "--watch", "--interval", "50ms"], stdin=terminal,
-                                   stdout=terminal, stderr=terminal, env={**self.environment, "TERM": "xterm"})
-        os.close(terminal)
-        shown = b""
-        while shown.count(b"\x1b[H\x1b[J") < 3:
-            shown += os.read(controller, 65536)
-        os.write(controller, b"\x03")
-        while process.poll() is None:
-            ready, _, _ = select.select([controller], [], [], 0.1)
-            if ready:
-                try:
-                    os.read(controller, 65536)
-                except OSError:
-                    break
-        self.assertEqual(process.wait(LIMIT), 0)
-        os.close(controller)
-        self.assertIn("orders", shown.decode())
+    def test_only_what_is_no_terminal_is_plain(self):
+        """Each stream by itself: a table into a file has no colours though errors are shown, and progress is shown."""
+        path = os.path.join(self.folder, "out")
+        self.terminal.run("sh", "-c", '"$0" lag >"$1"', self.core, path)
+        with open(path, encoding="utf-8") as f:
+            self.assertNotIn("\x1b", f.read())
+        self.terminal.start("sh", "-c", '"$0" send t 1 --repeat 100 --rate 20 >"$1"', self.core, path)
+        self.terminal.await_text(r"^\[=+> +\] +\d+%  \d+ sent  \d+/s$")
+        self.assertEqual(self.terminal.await_end(), 0)
+        self.assertEqual(self.terminal.screen(), "")
 
-    def test_without_locale_and_terminal(self):
-        for command in COMMANDS:
-            environment = {k: v for k, v in self.environment.items() if not k.startswith(("LC_", "LANG", "TERM"))}
-            done = subprocess.run([self.core, *self.line(command)], env={**environment, "LC_ALL": "C"}, timeout=LIMIT,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-            self.assertEqual(done.returncode, 0, f"{command}: {done.stderr}")
-            self.assertNotIn(b"\x1b", done.stdout + done.stderr, command)
+    # Progress.
 
-    def test_a_reader_that_takes_one_line(self):
-        for command in COMMANDS:
-            script = '"$0" "$@" | head -1; exit ${PIPESTATUS[0]}'
-            done = subprocess.run(["bash", "-c", script, self.core, *self.line(command)], env=self.environment, text=True,
-                                  timeout=LIMIT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-            self.assertIn(done.returncode, (0, 6), f"{command}: {done.stderr}")
-            self.assertLessEqual(len(done.stdout.splitlines()), 1, command)
-            self.assertNotIn("terminate", done.stderr, command)
+    def test_sending_shows_its_progress_and_leaves_the_summary(self):
+        path = os.path.join(self.folder, "lines")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("".join(f"{n}\n" for n in range(60)))
+        self.terminal.start(self.core, "send", "t", "--file", path, "--rate", "20")
+        shares = [int(self.terminal.await_text(r"^\[=*>? *\] +(\d+)%  \d+ sent  \d+/s$")[1])]
+        while shares[-1] < 50:
+            shares.append(int(self.terminal.await_text(r"^\[=*>? *\] +(\d+)%  \d+ sent  \d+/s$")[1]))
+        self.assertEqual(shares, sorted(shares))
+        self.assertEqual(self.terminal.await_end(), 0)
+        self.assertRegex(self.terminal.screen(), r"\Asent 60 messages to t in \d+\.\d\d s \(\d+/s\)\Z")
 
-    def test_a_full_disk_behind_the_output(self):
-        for command in (c for c in COMMANDS if c not in SILENT):
-            with open("/dev/full", "w", encoding="utf-8") as full:
-                done = self.run_core(*self.line(command), stdout=full)
-            self.assertEqual(done.returncode, 6, f"{command}: {done.stderr}")
-            self.assertIn("core: standard output: No space left on device\n", done.stderr, command)
+    def test_what_has_no_end_shows_no_bar(self):
+        self.terminal.start("sh", "-c", 'yes 1 | "$0" send t - --rate 20', self.core)
+        self.terminal.await_text(r"^\d+ sent  \d+/s$")
+        self.terminal.type("C-c")
+        self.assertEqual(self.terminal.await_end(), 130)
 
-    def test_a_full_disk_behind_the_errors_changes_nothing(self):
-        with open("/dev/full", "w", encoding="utf-8") as full:
-            for command in COMMANDS:
-                self.assertEqual(self.run_core(*self.line(command), stderr=full).returncode, 0, command)
+    def test_replaying_shows_its_progress(self):
+        self.terminal.start(self.core, "deadletters", "replay", "--all", "--rate", "2")
+        self.terminal.await_text(r"^\[=+> +\] +\d+%  \d replayed  \d+/s$")
+        self.assertEqual(self.terminal.await_end(), 0)
+        self.assertEqual(self.terminal.screen(), "5 dead letters replayed")
 
-    def test_no_password_comes_out(self):
-        """By flag, environment and file; a server that is not there, a URL that is wrong, an option that is."""
-        file = os.path.join(self.folder, "core.toml")
-        urls = [f"redis://ann:{CANARY}@127.0.0.1:1/0?start_timeout=100ms", f"redis://ann:{CANARY}@127.0.0.1:1/0?nothing=1",
-                f"redis://ann:{CANARY}@h:port/", f"redis://ann:a@{CANARY}@h/", f"pigeon://ann:{CANARY}@h/",
-                f"{self.url}?password={CANARY}", f"redis://ann:{CANARY}/x@h/"]
-        waits = {"send": ["--deadline", "100ms"]}
-        for n, url in enumerate(urls):
-            with open(file, "w", encoding="utf-8") as f:
-                f.write(f'url = "{url}"\n[native]\nsasl.password = "{CANARY}"\n')
-            for command in COMMANDS if n == 0 else ("lag", "send", "config show", "check", "consumer"):
-                line = self.line(command) + waits.get(command, [])
-                if command not in ("handlers", "completion", "man"):
-                    ways = [(["--url", url], {}), ([], {"MESSAGING_URL": url}), (["--config", file], {"MESSAGING_URL": ""})]
-                else:
-                    ways = [([], {"MESSAGING_URL": url})]
-                for more, variables in ways if n == 0 or command == "lag" else ways[:1]:
-                    done = subprocess.run([self.core, *line, *more], env={**self.environment, **variables}, text=True, timeout=LIMIT,
-                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-                    self.assertNotIn(CANARY, done.stdout + done.stderr, f"{command} {more}")
-                    self.assertTrue(done.stdout or done.stderr, command)
+    # Typing.
+
+    def test_lines_that_are_typed_are_sent(self):
+        self.terminal.start(self.core, "send", "typed", "-")
+        self.terminal.type('{"n": 1}', "Enter")
+        self.terminal.type("C-d")
+        self.assertEqual(self.terminal.await_end(), 0)
+        self.assertIn("sent 1 message to typed", self.terminal.screen())
+
+    def test_ctrl_c_ends_what_reads_the_terminal(self):
+        for line in (["send", "typed", "-"], ["deadletters", "import", "-"]):
+            self.terminal.start(self.core, *line)
+            self.terminal.type("1", "Enter")
+            self.terminal.await_text(r"^1$")
+            self.terminal.type("C-c")
+            self.assertEqual(self.terminal.await_end(), 130, line)
+
+    # Ctrl-C.
+
+    def test_ctrl_c_lets_a_consumer_finish_what_is_in_hand(self):
+        self.consume_slowly("slow")
+        self.terminal.type("C-c")
+        self.terminal.await_text(r"core: stopping: up to 30s for \d+ messages in hand; a second signal ends at once$")
+        self.assertIsNone(self.terminal.exit_code())
+        with open(self.fifo(), "w", encoding="utf-8"):
+            pass  # The command that waits for it ends.
+        self.assertEqual(self.terminal.await_end(), 0)
+        self.assertRegex(self.terminal.screen(), r"\^Ccore: stopping: [^\n]*\ncore: stopped\Z")
+        self.assertEqual(self.waiting("slow"), 19)  # One is done, and the others were given back.
+
+    def test_a_second_ctrl_c_ends_it_at_once(self):
+        child = self.consume_slowly("slow")
+        self.terminal.type("C-c")
+        self.terminal.await_text(r"core: stopping: ")
+        time.sleep(0.1)  # Within 20 ms it would be the same request.
+        self.terminal.type("C-c")
+        self.assertEqual(self.terminal.await_end(), 130)
+        while self.runs(child):  # It is killed with its consumer.
+            time.sleep(0.05)
+        self.assertEqual(self.waiting("slow"), 20)
+
+    def consume_slowly(self, group):
+        """Starts a consumer whose first message waits for the FIFO: the process that has it."""
+        path = os.path.join(self.folder, "child")
+        self.terminal.start(self.core, "consumer", "--topic", "orders", "--group", group, "--concurrency", "1", "--exec", "sh", "-c",
+                            'echo $$ >"$0"; exec cat "$1"', path, self.fifo())
+        text = ""
+        while not text.endswith("\n"):
+            time.sleep(0.05)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8") as f:
+                    text = f.read()
+        return int(text)
 
     @staticmethod
-    def title(process):
-        with open(f"/proc/{process.pid}/cmdline", encoding="utf-8") as f:
-            return f.read()
+    def runs(process):
+        try:
+            with open(f"/proc/{process}/stat", encoding="utf-8") as f:
+                return f.read().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
-    def test_no_password_stays_in_the_process_title(self):
-        """It is wiped once the program runs; what ps shows in the moment before, nobody can help."""
-        process = self.start("consumer", "--topic", "t", "--url", f"redis://ann:{CANARY}@127.0.0.1:1/0?start_timeout=50s")
-        while "--url\0redis://***" not in (title := self.title(process)):
-            self.assertIsNone(process.poll(), title)
-            time.sleep(0.01)
-        self.assertNotIn(CANARY, title)
-        process.send_signal(signal.SIGKILL)
-        _, err = process.communicate(timeout=LIMIT)
-        self.assertNotIn(CANARY, err)
+    def waiting(self, group):
+        screen = self.terminal.run(self.core, "lag", "--topic", "orders", "--group", group)[1]
+        row = dict(zip(re.split(r"  +", screen.splitlines()[0]), re.split(r"  +", screen.splitlines()[1])))
+        self.assertEqual(row["RETRYING"] + row["DEAD"], "00", row)
+        return int(row["WAITING"]) + int(row["IN FLIGHT"])
+
+    def test_ctrl_c_ends_what_would_go_on(self):
+        for line, shown, code, left in (
+                (["lag", "--watch"], r"^TOPIC ", 0, r"^orders +g "),
+                (["tail", "orders", "--last", "1"], r'"order_id": 19', 0, r"\^C\Z"),
+                (["bench", "--rate", "5"], r"\d sent ", 130, r"^accepted +\d+ in "),
+                (["send", "t", "1", "--repeat", "1000", "--rate", "20"], r"\d sent ", 130, r"^sent \d+ messages? to t in "),
+                (["deadletters", "replay", "--all", "--rate", "0.5"], r"\d replayed ", 130, r"^core: stopped: \d dead letters? replayed, \d left$")):
+            self.terminal.start(self.core, *line)
+            self.terminal.await_text(shown)
+            self.terminal.type("C-c")
+            self.assertEqual(self.terminal.await_end(), code, f"{line}: {self.terminal.screen()}")
+            self.assertRegex(self.terminal.screen(), re.compile(left, re.M), line)
+
+    def test_watching_draws_one_table_over_the_other(self):
+        self.terminal.start(self.core, "lag", "--watch", "--interval", "50ms")
+        self.terminal.await_text(r"^orders +g +- +15 ")
+        self.send("orders", "1", "2")
+        self.terminal.await_text(r"^orders +g +- +17 ")
+        screen = self.terminal.screen(scrolled=False).splitlines()
+        self.assertEqual(len(screen), 3, screen)  # Time, heading, group.
+        self.assertRegex(screen[0], r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
+        self.terminal.type("C-c")
+        self.assertEqual(self.terminal.await_end(), 0)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
