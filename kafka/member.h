@@ -176,6 +176,7 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   Handle handle_;
   Queue events_, messages_, commits_;
   Connectivity connectivity_;
+  absl::Duration ask_limit_ = absl::Milliseconds(500);  // Of the first question: longer each time it has no answer.
   std::vector<std::unique_ptr<Partition>> partitions_;
   Partition* last_found_ = nullptr;
   std::vector<KafkaRecord*> free_records_;

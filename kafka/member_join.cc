@@ -31,8 +31,11 @@ absl::Time Now() { return Clock::Steady().Now(); }
 
 // Fills plans_; the names of those that are not there are the answer.
 absl::StatusOr<std::vector<std::string>> Member::MissingTopics() {
-  const absl::StatusOr<Metadata> metadata = AskMetadata(handle_.get(), *options_, nullptr, kAsk);
-  if (!metadata.ok()) return metadata.status();
+  const absl::StatusOr<Metadata> metadata = AskMetadata(handle_.get(), *options_, nullptr, ask_limit_);
+  if (!metadata.ok()) {
+    ask_limit_ = std::min(2 * ask_limit_, kAsk);
+    return metadata.status();
+  }
   connectivity_.OnProgress();
   absl::flat_hash_set<std::string> there;
   for (int i = 0; i < (*metadata)->topic_cnt; ++i) {

@@ -21,6 +21,7 @@ namespace messaging::kafka {
 namespace {
 
 constexpr int kPollMilliseconds = 100;
+constexpr absl::Duration kAskFirst = absl::Milliseconds(500);  // Doubled while there is no answer, up to
 constexpr absl::Duration kAskLimit = absl::Seconds(10);
 constexpr absl::Duration kPause = absl::Milliseconds(200);  // Before a server that is away is asked again.
 constexpr int kExtraBytes = 64 << 10;                       // By which a copy may be larger than its original.
@@ -63,6 +64,7 @@ Producer::Producer(std::shared_ptr<const KafkaOptions> options, Handle handle)
       connectivity_(options_),
       handle_(std::move(handle)),
       events_(rd_kafka_queue_get_main(handle_.get())),
+      ask_limit_(kAskFirst),
       thread_([this] { Run(); }) {}
 
 Producer::~Producer() {
@@ -166,15 +168,19 @@ void Producer::Run() {
       const rd_kafka_resp_err_t error = rd_kafka_event_error(event.get());
       if (error == RD_KAFKA_RESP_ERR__FATAL) broken_ = true;
       connectivity_.OnError(error, rd_kafka_event_error_string(event.get()));
-      if (!connectivity_.denied().ok()) {  // Time does not mend it: what waits is refused, with why.
-        absl::ReaderMutexLock lock(&mutex_);
-        rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE);
-      }
+      if (!connectivity_.denied().ok()) RefuseAll();
     }
     if (topics_wait_) AskForTopics();
     if (broken_) Recover();
     if (std::exchange(again_wait_, false)) HandAgain();
   }
+}
+
+// Time does not mend what stands in the way: what waits is told so.
+void Producer::RefuseAll() {
+  absl::ReaderMutexLock lock(&mutex_);
+  rd_kafka_purge(handle_.get(), RD_KAFKA_PURGE_F_QUEUE);
+  for (const std::string& topic : WaitingTopics()) HandWaiting(topic, connectivity_.denied());
 }
 
 void Producer::OnReports(rd_kafka_event_t* event) {
@@ -247,20 +253,23 @@ void Producer::HandAgain() {
   for (std::unique_ptr<Sent>& sent : again) HandOrRefuse(std::move(sent));
 }
 
+std::vector<std::string> Producer::WaitingTopics() {
+  std::vector<std::string> topics;
+  absl::MutexLock lock(&topics_mutex_);
+  for (const auto& [topic, waiting] : waiting_) topics.push_back(topic);
+  return topics;
+}
+
 void Producer::AskForTopics() {
-  std::vector<std::string> wanted;
-  {
-    absl::MutexLock lock(&topics_mutex_);
-    for (const auto& [topic, waiting] : waiting_) wanted.push_back(topic);
-  }
   bool away = false;
   absl::ReaderMutexLock lock(&mutex_);
-  for (const std::string& topic : wanted) {
+  for (const std::string& topic : WaitingTopics()) {
     const NewTopic made = IsInternalPlace(topic) ? PlaceTopic(options_, topic) : DescribeTopic(options_, topic);
-    const absl::Status status = CreateTopics(handle_.get(), options_, {made}, kAskLimit);
+    const absl::Status status = CreateTopics(handle_.get(), options_, {made}, ask_limit_);
     if (status.ok()) AwaitTopics(handle_.get(), options_, {made}, kAskLimit / 2);
     away = !HandWaiting(topic, status) || away;
   }
+  ask_limit_ = away ? std::min(2 * ask_limit_, kAskLimit) : kAskFirst;
   absl::MutexLock topics(&topics_mutex_);
   topics_wait_ = !waiting_.empty();
   if (away && !stopping_) topics_mutex_.AwaitWithTimeout(absl::Condition(&kNever), kPause);

@@ -1,6 +1,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,10 +12,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "messaging/message.h"
 #include "tests/conformance/conformance.h"
+#include "tests/faultproxy/fault_proxy.h"
+#include "tests/servers/certificates.h"
 #include "tests/servers/kafka_server.h"
 
 namespace messaging::conformance {
@@ -44,6 +48,43 @@ class Other {
         RD_KAFKA_V_VALUE(const_cast<char*>(message.payload.data()), message.payload.size()),
         RD_KAFKA_V_KEY(key, key_size), RD_KAFKA_V_END);
     return Status(error != RD_KAFKA_RESP_ERR_NO_ERROR ? error : rd_kafka_flush(handle_.get(), kAskMilliseconds));
+  }
+
+  absl::Status SetPassword(const char* user, std::string_view password) {
+    rd_kafka_UserScramCredentialAlteration_t* one = rd_kafka_UserScramCredentialUpsertion_new(
+        user, RD_KAFKA_SCRAM_MECHANISM_SHA_256, 4096, reinterpret_cast<const unsigned char*>(password.data()),
+        password.size(), nullptr, 0);
+    rd_kafka_queue_t* const queue = rd_kafka_queue_new(handle_.get());
+    rd_kafka_AlterUserScramCredentials(handle_.get(), &one, 1, nullptr, queue);
+    rd_kafka_UserScramCredentialAlteration_destroy(one);
+    return Answer(queue);
+  }
+
+  // Everything with all that `name` begins, or that there is where it is "*"; or only one thing.
+  absl::Status Allow(const char* user, rd_kafka_ResourceType_t what, const std::string& name,
+                     rd_kafka_AclOperation_t operation = RD_KAFKA_ACL_OPERATION_ALL) {
+    const bool whole = name == "*" || what == RD_KAFKA_RESOURCE_BROKER;
+    char why[256];
+    rd_kafka_AclBinding_t* one = rd_kafka_AclBinding_new(
+        what, name.c_str(), whole ? RD_KAFKA_RESOURCE_PATTERN_LITERAL : RD_KAFKA_RESOURCE_PATTERN_PREFIXED,
+        absl::StrCat("User:", user).c_str(), "*", operation, RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, why, sizeof(why));
+    if (one == nullptr) return absl::InvalidArgumentError(why);
+    rd_kafka_queue_t* const queue = rd_kafka_queue_new(handle_.get());
+    rd_kafka_CreateAcls(handle_.get(), &one, 1, nullptr, queue);
+    rd_kafka_AclBinding_destroy(one);
+    return Answer(queue);
+  }
+
+  absl::Status DisallowAllTopics(const char* user) {
+    char why[256];
+    rd_kafka_AclBindingFilter_t* one = rd_kafka_AclBindingFilter_new(
+        RD_KAFKA_RESOURCE_TOPIC, "*", RD_KAFKA_RESOURCE_PATTERN_LITERAL, absl::StrCat("User:", user).c_str(), "*",
+        RD_KAFKA_ACL_OPERATION_ALL, RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, why, sizeof(why));
+    if (one == nullptr) return absl::InvalidArgumentError(why);
+    rd_kafka_queue_t* const queue = rd_kafka_queue_new(handle_.get());
+    rd_kafka_DeleteAcls(handle_.get(), &one, 1, nullptr, queue);
+    rd_kafka_AclBinding_destroy(one);
+    return Answer(queue);
   }
 
   absl::Status DeleteTopic(const std::string& topic) {
@@ -92,18 +133,52 @@ class Other {
   std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)> handle_{nullptr, rd_kafka_destroy};
 };
 
-Environment KafkaEnvironment(KafkaCluster& cluster) {
+// Clients of this listener come through a proxy, as a user who has what rights he is given; the tests' own do not.
+constexpr char kSasl[] = "SASL_PLAINTEXT";
+constexpr char kUser[] = "service";
+constexpr char kPassword[] = "right";
+
+// With a certificate that is not valid any more.
+constexpr char kExpired[] = "SASL_SSL";
+
+std::vector<Environment::Untrusted> UntrustedServers(const KafkaCluster& cluster, const std::string& expired_ca) {
+  const std::string good = cluster.bootstrap_servers("SSL");
+  const std::string other_name = absl::StrReplaceAll(good, {{"127.0.0.1", "127.1"}});
+  const auto url = [](std::string_view scheme, std::string_view address) {
+    return absl::StrCat(scheme, "://", address, "?ssl.endpoint.identification.algorithm=https");
+  };
+  return {
+      {"another authority", url("kafka+ssl", good), {{"ssl.ca.location", expired_ca}}},
+      {"the system's authorities", url("kafka+ssl", good), {}},
+      {"another host's certificate", url("kafka+ssl", other_name), {{"ssl.ca.location", cluster.ca_file()}}},
+      {"an expired certificate",
+       absl::StrCat("kafka+ssl://", kUser, ":", kPassword, "@", cluster.bootstrap_servers(kExpired)),
+       {{"ssl.ca.location", expired_ca}}},
+      {"a port without TLS", url("kafka+ssl", cluster.bootstrap_servers()), {{"ssl.ca.location", cluster.ca_file()}}},
+      {"TLS asked for in plain", absl::StrCat("kafka://", good), {}}};
+}
+
+// Servers take so long to start that a group's members would be thought dead; and who is killed is to be missed soon.
+std::string_view SessionFor(std::string_view case_name) {
+  for (const std::string_view patient : {"TheCredentialsChange", "TheServerRestarts"}) {
+    if (case_name == patient) return "10000";
+  }
+  return "1500";
+}
+
+Environment KafkaEnvironment(KafkaCluster& cluster, faultproxy::FaultProxy& proxy, const std::string& expired_ca) {
   Environment environment;
   environment.name = "kafka";
   // Topics and groups have names of their own for each case: one cluster for all.
-  environment.url = [&cluster](std::string_view) { return absl::StrCat("kafka://", cluster.bootstrap_servers()); };
-  environment.native = {{"create_topics", "true"},
-                        {"commit_interval", "20ms"},
-                        {"session.timeout.ms", "1500"},
-                        {"heartbeat.interval.ms", "200"},
-                        {"topic.metadata.refresh.interval.ms", "1000"},
-                        {"message.max.bytes", "17000000"}};
+  environment.url = [&cluster](std::string_view case_name) {
+    return absl::StrCat("kafka://", kUser, ":", kPassword, "@", cluster.bootstrap_servers(kSasl),
+                        "?session.timeout.ms=", SessionFor(case_name));
+  };
+  environment.native = {{"create_topics", "true"},         {"commit_interval", "20ms"},
+                        {"heartbeat.interval.ms", "200"},  {"topic.metadata.refresh.interval.ms", "1000"},
+                        {"message.max.bytes", "17000000"}, {"sasl.mechanism", "SCRAM-SHA-256"}};
   environment.takeover = absl::Seconds(5);
+  environment.unconfirmed = 200;
   environment.break_dead_letters = [&cluster](Broker&, const std::string&) -> std::function<void()> {
     const auto dead = [](std::string_view topic) { return absl::StartsWith(topic, "__messaging.dead"); };
     EXPECT_EQ(Other(cluster).SetOfTopics(dead, "max.message.bytes", "1"), absl::OkStatus());
@@ -123,6 +198,30 @@ Environment KafkaEnvironment(KafkaCluster& cluster) {
     }
     return cluster.server().StartAgain();
   };
+  environment.take_server_away = [&cluster]() -> std::function<absl::Status()> {
+    EXPECT_EQ(cluster.server().Stop(), absl::OkStatus());
+    return [&cluster] { return cluster.server().StartAgain(); };
+  };
+  environment.impatient = {{"start_timeout", "1s"}};
+  environment.cut_connections = [&proxy] {
+    proxy.Reset();
+    return absl::OkStatus();
+  };
+  // Who is in stays in until it comes again.
+  environment.lock_out = [&cluster, &proxy]() -> std::function<void()> {
+    EXPECT_EQ(Other(cluster).SetPassword(kUser, "changed"), absl::OkStatus());
+    proxy.Reset();
+    return [&cluster] { EXPECT_EQ(Other(cluster).SetPassword(kUser, kPassword), absl::OkStatus()); };
+  };
+  environment.allow_only = [&cluster](const std::string& topic) -> std::function<void()> {
+    Other other(cluster);
+    for (const std::string& name : {topic, std::string("__messaging")}) {
+      EXPECT_EQ(other.Allow(kUser, RD_KAFKA_RESOURCE_TOPIC, name), absl::OkStatus());
+    }
+    EXPECT_EQ(other.DisallowAllTopics(kUser), absl::OkStatus());
+    return [&cluster] { EXPECT_EQ(Other(cluster).Allow(kUser, RD_KAFKA_RESOURCE_TOPIC, "*"), absl::OkStatus()); };
+  };
+  environment.untrusted = [&cluster, expired_ca] { return UntrustedServers(cluster, expired_ca); };
   // Fewer replicas in sync than a topic asks for: that is what a Kafka that cannot take messages says.
   environment.fill_server = [&cluster]() -> std::function<void()> {
     const auto ours = [](std::string_view topic) { return !absl::StartsWith(topic, "__"); };
@@ -136,10 +235,8 @@ Environment KafkaEnvironment(KafkaCluster& cluster) {
   environment.send_foreign = [&cluster](const std::string&, const Message& message) {
     return Other(cluster).Send(message);
   };
-  environment.cannot = {{"end_uncleanly", "a member ends uncleanly with its process only: the cases that kill one"},
-                        {"cut_connections", "the server has no command for it"}};
-  environment.expected_skips = {{"AnUncleanEndLosesNothing", environment.cannot["end_uncleanly"]},
-                                {"ConnectionsAreCut", environment.cannot["cut_connections"]}};
+  environment.cannot = {{"end_uncleanly", "a member ends uncleanly with its process only: the cases that kill one"}};
+  environment.expected_skips = {{"AnUncleanEndLosesNothing", environment.cannot["end_uncleanly"]}};
   for (const char* name : {"MembersShare", "WhatWasNotBegunIsReleasedAtOnce"}) {
     environment.expected_skips[name] = "members share partitions: what waits in a busy one's is not for others";
   }
@@ -147,15 +244,60 @@ Environment KafkaEnvironment(KafkaCluster& cluster) {
 }
 
 }  // namespace
+
+// The user and all rights that a service needs that may make topics.
+absl::Status LetIn(const KafkaCluster& cluster) {
+  Other other(cluster);
+  absl::Status status = other.SetPassword(kUser, kPassword);
+  status.Update(other.Allow(kUser, RD_KAFKA_RESOURCE_TOPIC, "*"));
+  status.Update(other.Allow(kUser, RD_KAFKA_RESOURCE_GROUP, "*"));
+  for (const auto operation : {RD_KAFKA_ACL_OPERATION_DESCRIBE, RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS}) {
+    status.Update(other.Allow(kUser, RD_KAFKA_RESOURCE_BROKER, "kafka-cluster", operation));
+  }
+  return status;
+}
+
+// What stands in FOLDER/expired.pem, as Java wants it: a certificate that is not valid any more, and its key.
+absl::Status MakeExpired(const std::string& folder) {
+  absl::Status status = servers::MakeAuthority(folder);
+  status.Update(servers::MakeCertificate(folder, "expired", {.expired = true}));
+  std::ofstream store(folder + "/expired.pem");
+  for (const char* part : {"expired.key", "expired.crt", "ca.crt"}) {
+    store << std::ifstream(absl::StrCat(folder, "/", part)).rdbuf();
+  }
+  return status;
+}
+
 }  // namespace messaging::conformance
 
 int main(int argc, char** argv) {
+  using messaging::conformance::kExpired;
+  using messaging::conformance::kSasl;
+  std::unique_ptr<messaging::faultproxy::FaultProxy> proxy;
+  const std::string folder = testing::TempDir();
   messaging::servers::KafkaCluster cluster(
       {.properties = {"group.min.session.timeout.ms=1000", "message.max.bytes=20000000",
-                      "replica.fetch.max.bytes=20000000"}});
-  if (const absl::Status status = cluster.Start(); !status.ok()) {
+                      "replica.fetch.max.bytes=20000000", "sasl.enabled.mechanisms=SCRAM-SHA-256",
+                      "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config="
+                      "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+                      "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config="
+                      "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+                      absl::StrCat("listener.name.sasl_ssl.ssl.keystore.location=", folder, "/expired.pem"),
+                      "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                      "super.users=User:ANONYMOUS"},
+       .listeners = {kSasl, "SSL", kExpired},
+       .advertise = [&proxy](const std::string& listener, int port) {
+         if (listener != kSasl) return port;
+         proxy = std::make_unique<messaging::faultproxy::FaultProxy>(port);
+         return proxy->port();
+       }});
+  absl::Status status = messaging::conformance::MakeExpired(folder);
+  if (status.ok()) status = cluster.Start();
+  if (status.ok()) status = messaging::conformance::LetIn(cluster);
+  if (!status.ok()) {
     fprintf(stderr, "%s\n", std::string(status.message()).c_str());
     return 1;
   }
-  return messaging::conformance::Main(argc, argv, messaging::conformance::KafkaEnvironment(cluster));
+  return messaging::conformance::Main(argc, argv,
+                                      messaging::conformance::KafkaEnvironment(cluster, *proxy, folder + "/ca.crt"));
 }

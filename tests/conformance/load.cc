@@ -68,7 +68,7 @@ void Load::JoinSenders() {
   senders_.clear();
 }
 
-void Load::AwaitHandling(absl::Time after) {
+void Load::AwaitHandling(absl::Time after, pid_t by) {
   if (std::none_of(senders_.begin(), senders_.end(), [](Worker& sender) { return sender.running(); })) {
     JoinSenders();
     StartSenders();
@@ -76,8 +76,9 @@ void Load::AwaitHandling(absl::Time after) {
   EXPECT_TRUE(WaitUntil(
       [&] {
         const std::vector<Entry> entries = processes_.Entries();
-        return std::any_of(entries.rbegin(), entries.rend(),
-                           [&](const Entry& entry) { return entry.event == Event::kHandled && entry.at > after; });
+        return std::any_of(entries.rbegin(), entries.rend(), [&](const Entry& entry) {
+          return entry.event == Event::kHandled && entry.at > after && (by == 0 || entry.pid == by);
+        });
       },
       Limit(), kFaultPoll));
 }

@@ -18,6 +18,8 @@ namespace messaging::conformance {
 
 inline constexpr int kTopics = 4;
 inline constexpr int kInHand = 64;  // Of each consumer.
+// What may come again when a consumer is cut off.
+inline int Repeated(const Bench& bench) { return kInHand + bench.environment().unconfirmed; }
 inline constexpr absl::Duration kFaultPoll = absl::Milliseconds(100);
 // Without any progress for so long a case gives up; a busy machine takes long, but it goes on.
 inline constexpr absl::Duration kStuck = absl::Minutes(1);
@@ -35,8 +37,9 @@ class Load {
   Worker StartSender(int topic, int count, const std::string& prefix, absl::Duration pace = absl::ZeroDuration());
   void StartSenders();
   void JoinSenders();  // Waits until they have ended well.
-  // Until something was handled since then. What is sent outlasts the faults: once all is sent there is more.
-  void AwaitHandling(absl::Time after);
+  // Until something was handled since then, by this one unless it is 0. What is sent outlasts the faults: once all is
+  // sent there is more.
+  void AwaitHandling(absl::Time after, pid_t by = 0);
   void AwaitAll();  // Until each accepted message is handled or dead.
   // What so many losses of all connections may bring twice: what two consumers hold, and what senders do not know of.
   int64_t MostDuplicates(int losses) const;

@@ -46,8 +46,14 @@ absl::Status CountBrokers(int port, int expected) {
 
 KafkaCluster::KafkaCluster(KafkaOptions options) : options_(std::move(options)) {
   for (int i = 0; i < options_.brokers; ++i) {
-    Node node{std::make_unique<Server>("kafka"), FreePort(), FreePort(), {}};
-    for (size_t j = 0; j < options_.listeners.size(); ++j) node.listener_ports.push_back(FreePort());
+    Node node{std::make_unique<Server>("kafka"), FreePort(), {}};
+    std::vector<std::string> protocols = {"PLAINTEXT"};
+    protocols.insert(protocols.end(), options_.listeners.begin(), options_.listeners.end());
+    for (const std::string& protocol : protocols) {
+      const int port = FreePort();
+      node.listeners.push_back(
+          {protocol, port, options_.advertise == nullptr ? port : options_.advertise(protocol, port)});
+    }
     nodes_.push_back(std::move(node));
   }
 }
@@ -58,21 +64,23 @@ std::string KafkaCluster::Properties(int i) const {
   for (size_t j = 0; j < nodes_.size(); ++j) {
     voters.push_back(absl::StrCat(j + 1, "@127.0.0.1:", nodes_[j].controller_port));
   }
-  std::string advertised = absl::StrCat("PLAINTEXT://127.0.0.1:", node.port);
-  std::string protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT";
-  for (size_t j = 0; j < options_.listeners.size(); ++j) {
-    absl::StrAppend(&advertised, ",", options_.listeners[j], "://127.0.0.1:", node.listener_ports[j]);
-    absl::StrAppend(&protocols, ",", options_.listeners[j], ":", options_.listeners[j]);
+  std::vector<std::string> listeners, advertised;
+  std::vector<std::string> protocols = {"CONTROLLER:PLAINTEXT"};
+  for (const Listener& listener : node.listeners) {
+    listeners.push_back(absl::StrCat(listener.protocol, "://127.0.0.1:", listener.port));
+    advertised.push_back(absl::StrCat(listener.protocol, "://127.0.0.1:", listener.advertised));
+    protocols.push_back(absl::StrCat(listener.protocol, ":", listener.protocol));
   }
+  listeners.push_back(absl::StrCat("CONTROLLER://127.0.0.1:", node.controller_port));
   const int copies = static_cast<int>(nodes_.size());
   const int in_sync = copies > 1 ? 2 : 1;
   std::vector<std::string> lines = {
       "process.roles=broker,controller",
       absl::StrCat("node.id=", i + 1),
       absl::StrCat("controller.quorum.voters=", absl::StrJoin(voters, ",")),
-      absl::StrCat("listeners=", advertised, ",CONTROLLER://127.0.0.1:", node.controller_port),
-      absl::StrCat("advertised.listeners=", advertised),
-      absl::StrCat("listener.security.protocol.map=", protocols),
+      absl::StrCat("listeners=", absl::StrJoin(listeners, ",")),
+      absl::StrCat("advertised.listeners=", absl::StrJoin(advertised, ",")),
+      absl::StrCat("listener.security.protocol.map=", absl::StrJoin(protocols, ",")),
       "inter.broker.listener.name=PLAINTEXT",
       "controller.listener.names=CONTROLLER",
       absl::StrCat("log.dirs=", node.server->folder(), "/data"),
@@ -93,7 +101,7 @@ std::string KafkaCluster::Properties(int i) const {
       "broker.session.timeout.ms=3000",          // A killed broker is noticed in three seconds, not nine.
       "broker.heartbeat.interval.ms=500",
   };
-  if (absl::StrContains(protocols, "SSL")) {
+  if (absl::StrContains(absl::StrJoin(protocols, ","), "SSL")) {
     const std::string folder = nodes_[0].server->folder();
     lines.insert(lines.end(), {"ssl.keystore.type=PEM", absl::StrCat("ssl.keystore.location=", folder, "/server.pem"),
                                "ssl.truststore.type=PEM", absl::StrCat("ssl.truststore.location=", folder, "/ca.crt")});
@@ -143,7 +151,7 @@ absl::Status KafkaCluster::Start() {
       return absl::InternalError(std::string((std::istreambuf_iterator<char>(log)), std::istreambuf_iterator<char>()));
     }
     argv.insert(argv.end(), {"kafka.Kafka", properties});
-    const int port = nodes_[i].port;
+    const int port = nodes_[i].listeners[0].port;
     // A quorum is there with the second: until the last is started nobody waits for them.
     const bool last = i + 1 == nodes_.size();
     const int expected = last ? brokers() : 0;
@@ -160,9 +168,9 @@ absl::Status KafkaCluster::Start() {
 std::string KafkaCluster::bootstrap_servers(const std::string& listener) const {
   std::vector<std::string> addresses;
   for (const Node& node : nodes_) {
-    int port = node.port;
-    for (size_t j = 0; j < options_.listeners.size(); ++j) {
-      if (options_.listeners[j] == listener) port = node.listener_ports[j];
+    int port = 0;
+    for (const Listener& one : node.listeners) {
+      if (one.protocol == listener) port = one.advertised;
     }
     addresses.push_back(absl::StrCat("127.0.0.1:", port));
   }

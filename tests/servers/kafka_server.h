@@ -2,6 +2,7 @@
 #ifndef TESTS_SERVERS_KAFKA_SERVER_H_
 #define TESTS_SERVERS_KAFKA_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ struct KafkaOptions {
   // Listeners besides the plain one, as their security protocol: "SSL", "SASL_PLAINTEXT", "SASL_SSL". Settings of SASL
   // and of client authentication come by `properties`.
   std::vector<std::string> listeners;
+  // What a listener's clients are told to connect to, where that is not its port: a proxy of the test. Asked for each
+  // listener of each broker, by the constructor.
+  std::function<int(const std::string& listener, int port)> advertise;
 };
 
 // The server's jars are in $CORE_MESSAGING_KAFKA/libs (tools/setup --servers says where).
@@ -29,7 +33,7 @@ class KafkaCluster {
 
   int brokers() const { return static_cast<int>(nodes_.size()); }
   Server& server(int broker = 0) { return *nodes_[broker].server; }
-  // "127.0.0.1:PORT,...", all of them: of the plain listener, or of one of options.listeners.
+  // "127.0.0.1:PORT,...", all of them, as clients are told: of the plain listener, or of one of options.listeners.
   std::string bootstrap_servers(const std::string& listener = "PLAINTEXT") const;
   // With an SSL listener, made by Start, in PEM, as RedisServer's. The client's may be asked for by
   // "ssl.client.auth=required".
@@ -38,11 +42,15 @@ class KafkaCluster {
   std::string client_key_file() const { return nodes_[0].server->folder() + "/client.key"; }
 
  private:
+  struct Listener {
+    std::string protocol;
+    int port = 0;
+    int advertised = 0;
+  };
   struct Node {
     std::unique_ptr<Server> server;
-    int port = 0;
     int controller_port = 0;
-    std::vector<int> listener_ports;
+    std::vector<Listener> listeners;  // The plain one first.
   };
   std::string Properties(int node) const;
   absl::Status MakeStores() const;
