@@ -58,6 +58,7 @@ std::vector<Case> AdminCases();        // Lag, topics, tail, check, import.
 std::vector<Case> ObserveCases();      // Pauses, breakers, traces.
 std::vector<Case> FaultCases();        // Under load, with figures; run with --faults.
 std::vector<Case> AccessFaultCases();  // Of these, who may not, or is not there. Among FaultCases.
+std::vector<Case> MemberFaultCases();  // Who comes, goes, or stands still. Among FaultCases.
 std::vector<Case> AllCases();          // All of the above but FaultCases.
 
 // Why the broker cannot pass it; nullopt: it can.

@@ -299,7 +299,9 @@ std::vector<Case> FaultCases() {
        ATopicIsDeletedWhileItIsConsumed,
        {Need::kSeveralProcesses, Need::kDeleteTopic}},
   };
-  for (Case& c : AccessFaultCases()) cases.push_back(std::move(c));
+  for (auto theme : {AccessFaultCases, MemberFaultCases}) {
+    for (Case& c : theme()) cases.push_back(std::move(c));
+  }
   return cases;
 }
 
