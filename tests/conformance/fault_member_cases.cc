@@ -41,14 +41,9 @@ void ConsumersComeAndGo(Bench& bench) {
   constexpr int kChanges = 8;
   Load load(bench);
   Worker stays = load.StartConsumer();
+  load.StartSenders();
   std::optional<Worker> comes;
   for (int i = 0; i < kChanges; ++i) {
-    // Each change has a load of its own: how long changes take nobody knows.
-    std::vector<Worker> senders;
-    for (int j = 0; j < kTopics; ++j) {
-      senders.push_back(load.StartSender(j, load.messages() / kTopics / kChanges, absl::StrCat("t", j, "-", i, "-"),
-                                         absl::Microseconds(1'500)));
-    }
     load.AwaitHandling(absl::Now());
     if (comes) {
       load.processes().Stop(*comes);
@@ -56,11 +51,8 @@ void ConsumersComeAndGo(Bench& bench) {
     } else {
       comes = load.StartConsumer();
     }
-    for (Worker& sender : senders) {
-      const absl::StatusOr<int> code = sender.Wait(kStuck);
-      EXPECT_TRUE(code.ok() && *code == 0) << code.status();
-    }
   }
+  load.JoinSenders();
   load.Finish(9, absl::StrCat("a consumer comes or goes, ", kChanges, " times"), 0, absl::ZeroDuration());
   load.processes().Stop(stays);
 }
