@@ -23,6 +23,9 @@ namespace {
 constexpr int kPollMilliseconds = 100;
 constexpr absl::Duration kAskFirst = absl::Milliseconds(500);  // Doubled while there is no answer, up to
 constexpr absl::Duration kAskLimit = absl::Seconds(10);
+// So long what waits may wait for a server that did not let us in: librdkafka has tried again meanwhile, and how that
+// went it does not say, when it went as before, but every half a minute.
+constexpr absl::Duration kDeniedLimit = absl::Seconds(2);
 constexpr absl::Duration kPause = absl::Milliseconds(200);  // Before a server that is away is asked again.
 constexpr int kExtraBytes = 64 << 10;                       // By which a copy may be larger than its original.
 constexpr bool kNever = false;
@@ -170,10 +173,27 @@ void Producer::Run() {
       connectivity_.OnError(error, rd_kafka_event_error_string(event.get()));
       if (!connectivity_.denied().ok()) RefuseAll();
     }
+    RefuseIfDenied(absl::Now());
     if (topics_wait_) AskForTopics();
     if (broken_) Recover();
     if (std::exchange(again_wait_, false)) HandAgain();
   }
+}
+
+void Producer::RefuseIfDenied(absl::Time now) {
+  if (connectivity_.denied().ok() || !AnythingWaits()) {
+    refuse_at_ = absl::InfiniteFuture();
+  } else if (refuse_at_ == absl::InfiniteFuture()) {
+    refuse_at_ = now + kDeniedLimit;
+  } else if (now >= refuse_at_) {
+    refuse_at_ = absl::InfiniteFuture();
+    RefuseAll();
+  }
+}
+
+bool Producer::AnythingWaits() {
+  absl::ReaderMutexLock lock(&mutex_);
+  return topics_wait_ || rd_kafka_outq_len(handle_.get()) > 0;
 }
 
 // Time does not mend what stands in the way: what waits is told so.
@@ -269,7 +289,8 @@ void Producer::AskForTopics() {
     if (status.ok()) AwaitTopics(handle_.get(), options_, {made}, kAskLimit / 2);
     away = !HandWaiting(topic, status) || away;
   }
-  ask_limit_ = away ? std::min(2 * ask_limit_, kAskLimit) : kAskFirst;
+  const bool patient = away && connectivity_.denied().ok();
+  ask_limit_ = patient ? std::min(2 * ask_limit_, kAskLimit) : kAskFirst;
   absl::MutexLock topics(&topics_mutex_);
   topics_wait_ = !waiting_.empty();
   if (away && !stopping_) topics_mutex_.AwaitWithTimeout(absl::Condition(&kNever), kPause);

@@ -48,6 +48,8 @@ class Producer {
   absl::Status Hand(std::unique_ptr<Sent>& sent) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // The same, and the rest as well: refuses it, or keeps it for the next handle.
   void HandOrRefuse(std::unique_ptr<Sent> sent) ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void RefuseIfDenied(absl::Time now);
+  bool AnythingWaits();
   void RefuseAll();
   void OnReports(rd_kafka_event_t* event);
   void OnReport(const rd_kafka_message_t& report);
@@ -76,9 +78,10 @@ class Producer {
   Waiting again_ ABSL_GUARDED_BY(topics_mutex_);  // What the next handle has to send first.
   std::atomic<bool> topics_wait_{false};
 
-  absl::Duration ask_limit_;         // Run's thread: for a topic to be made.
-  bool again_wait_ = false;          // Run's thread: something of again_ can be sent at once.
-  std::atomic<bool> broken_{false};  // A new handle is needed.
+  absl::Duration ask_limit_;                       // Run's thread: for a topic to be made.
+  absl::Time refuse_at_ = absl::InfiniteFuture();  // Run's thread: what waits, unless it is let in before.
+  bool again_wait_ = false;                        // Run's thread: something of again_ can be sent at once.
+  std::atomic<bool> broken_{false};                // A new handle is needed.
   std::thread thread_;
 };
 

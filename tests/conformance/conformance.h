@@ -35,9 +35,9 @@ struct Environment {
 
   // How long after its end a dead process's messages come to others at most. Redis: the idle time and a scan.
   absl::Duration takeover = absl::Seconds(2);
-  // What a member may have handled, besides what it has in hand, without the server knowing: that comes again when it
-  // dies, or is thought dead. Kafka: since its last commit.
-  int unconfirmed = 0;
+  // For how long, at most, the server does not know that a message is done: what was, meanwhile, comes again when its
+  // member dies, or is thought dead. Zero: what is done is told at once, and counts as in hand until then.
+  absl::Duration unconfirmed = absl::ZeroDuration();
   // How many times each point of the crash cases is hit, and how many messages the cases of many messages send.
   int kills = 20;
   int messages = 2'000;

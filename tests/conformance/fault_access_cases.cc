@@ -65,7 +65,7 @@ void AServerThatIsNotTrusted(Bench& bench) {
     const absl::Time begin = absl::Now();
     const auto client = MakeClient(bench, place.url, place.native);
     ASSERT_TRUE(client.ok()) << place.why << ": " << client.status();
-    const absl::Status ping = (*client)->broker().Ping(absl::Seconds(4));
+    const absl::Status ping = (*client)->broker().Ping(absl::Seconds(3));
     const absl::Duration took = absl::Now() - begin;
     EXPECT_THAT(ping.code(), AnyOf(Eq(absl::StatusCode::kUnauthenticated), Eq(absl::StatusCode::kUnavailable)))
         << place.why << ": " << ping;

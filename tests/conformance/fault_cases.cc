@@ -47,7 +47,7 @@ void ConsumersAreKilled(Bench& bench) {
     victim = load.StartConsumer();
   }
   load.JoinSenders();
-  load.Finish(1, "kill -9 of a consumer, 10 times", kKills * Repeated(bench), bench.environment().takeover);
+  load.Finish(1, "kill -9 of a consumer, 10 times", load.MostDuplicatesOfDeaths(kKills), bench.environment().takeover);
   load.processes().Stop(survivor);
   load.processes().Stop(victim);
 }
@@ -231,7 +231,7 @@ void MessagesThatKill(Bench& bench) {
   load.FaultIsOver(moved);
   const Report report = load.Finish(
       14, absl::StrCat(kCrashers, " messages that kill whoever handles them, ", kAttempts, " attempts each"),
-      kDeaths * Repeated(bench), bench.environment().takeover);
+      load.MostDuplicatesOfDeaths(kDeaths), bench.environment().takeover);
   EXPECT_EQ(report.dead, kCrashers) << "and no neighbour";
   EXPECT_GE(deaths, kAttempts);
   EXPECT_LE(deaths, kDeaths);

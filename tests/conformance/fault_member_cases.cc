@@ -31,7 +31,7 @@ void TheServerIsSilent(Bench& bench) {
   go_on();
   load.FaultIsOver();
   load.JoinSenders();
-  load.Finish(6, "server silent for 5 s", 2 * Repeated(bench), absl::Seconds(5));
+  load.Finish(6, "server silent for 5 s", load.MostDuplicates(1), absl::Seconds(5));
   load.processes().Stop(one);
   load.processes().Stop(two);
 }
@@ -91,10 +91,10 @@ void AConsumerStandsStill(Bench& bench) {
   EXPECT_TRUE(handles());
   load.AwaitAll();
   const Report report = load.processes().Report();
-  PrintRow(bench, 10, "SIGSTOP of a consumer until others have handled all", &report, Repeated(bench), "");
+  PrintRow(bench, 10, "SIGSTOP of a consumer until others have handled all", &report, load.MostDuplicatesOfDeaths(1), "");
   EXPECT_EQ(report.lost, 0);
   EXPECT_EQ(report.unexpected, 0);
-  EXPECT_LE(report.duplicates, Repeated(bench));
+  EXPECT_LE(report.duplicates, load.MostDuplicatesOfDeaths(1));
   load.processes().Stop(goes_on);
   load.processes().Stop(stands);
 }

@@ -27,6 +27,8 @@ namespace {
 using servers::KafkaCluster;
 
 constexpr int kAskMilliseconds = 20'000;
+// So long the server gathers commits before it writes them (group.coordinator.append.linger.ms).
+constexpr absl::Duration kCommitAnswer = absl::Milliseconds(5);
 
 // Another program's client.
 class Other {
@@ -158,10 +160,12 @@ std::vector<Environment::Untrusted> UntrustedServers(const KafkaCluster& cluster
       {"TLS asked for in plain", absl::StrCat("kafka://", good), {}}};
 }
 
-// Who is killed is to be missed soon; but a server that does not answer for a while is no reason to leave a group.
+// Who is killed is to be missed soon. But a server that is away, or does not answer, is no reason to leave a group:
+// then Kafka's own default, as a member that left, and comes again, waits until its former self has expired.
 std::string_view SessionFor(std::string_view case_name) {
-  for (const std::string_view patient : {"TheCredentialsChange", "TheServerIsSilent"}) {
-    if (case_name == patient) return "10000";
+  for (const std::string_view patient :
+       {"ConnectionsAreCut", "TheCredentialsChange", "TheServerIsSilent", "TheServerRestarts"}) {
+    if (case_name == patient) return "45000";
   }
   return "1500";
 }
@@ -174,11 +178,15 @@ Environment KafkaEnvironment(KafkaCluster& cluster, faultproxy::FaultProxy& prox
     return absl::StrCat("kafka://", kUser, ":", kPassword, "@", cluster.bootstrap_servers(kSasl),
                         "?session.timeout.ms=", SessionFor(case_name));
   };
-  environment.native = {{"create_topics", "true"},         {"commit_interval", "20ms"},
+  const absl::Duration commit_interval = absl::Milliseconds(20);
+  environment.native = {{"create_topics", "true"},         {"commit_interval", absl::FormatDuration(commit_interval)},
                         {"heartbeat.interval.ms", "200"},  {"topic.metadata.refresh.interval.ms", "1000"},
                         {"message.max.bytes", "17000000"}, {"sasl.mechanism", "SCRAM-SHA-256"}};
   environment.takeover = absl::Seconds(5);
-  environment.unconfirmed = 200;
+  // A group's progress is what it has committed, and what a member did since then comes again when it dies: that is
+  // Kafka's at least once. Who lives commits it later, whatever becomes of its connections or the server; and senders
+  // are idempotent: no other fault brings anything twice.
+  environment.unconfirmed = commit_interval + kCommitAnswer;
   environment.break_dead_letters = [&cluster](Broker&, const std::string&) -> std::function<void()> {
     const auto dead = [](std::string_view topic) { return absl::StartsWith(topic, "__messaging.dead"); };
     EXPECT_EQ(Other(cluster).SetOfTopics(dead, "max.message.bytes", "1"), absl::OkStatus());

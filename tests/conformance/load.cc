@@ -75,7 +75,7 @@ void Load::AwaitHandling(absl::Time after, pid_t by) {
   }
   EXPECT_TRUE(WaitUntil(
       [&] {
-        const std::vector<Entry> entries = processes_.Entries();
+        const std::vector<Entry>& entries = processes_.Entries();
         return std::any_of(entries.rbegin(), entries.rend(), [&](const Entry& entry) {
           return entry.event == Event::kHandled && entry.at > after && (by == 0 || entry.pid == by);
         });
@@ -99,6 +99,12 @@ void Load::AwaitAll() {
 
 int64_t Load::MostDuplicates(int losses) const {
   return losses * (2 * kInHand + kTopics * bench_.environment().unanswered_sends);
+}
+
+int64_t Load::MostDuplicatesOfDeaths(int deaths) const {
+  // All lanes busy, without a pause between two messages: as it is with a backlog.
+  const double done = kConcurrency * absl::FDivDuration(bench_.environment().unconfirmed, consumer_.slow);
+  return deaths * (kInHand + static_cast<int64_t>(done));
 }
 
 Report Load::Finish(int row, const std::string& fault, int64_t most_duplicates, absl::Duration most_recovery) {

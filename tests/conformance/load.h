@@ -18,8 +18,6 @@ namespace messaging::conformance {
 
 inline constexpr int kTopics = 4;
 inline constexpr int kInHand = 64;  // Of each consumer.
-// What may come again when a consumer is cut off.
-inline int Repeated(const Bench& bench) { return kInHand + bench.environment().unconfirmed; }
 inline constexpr absl::Duration kFaultPoll = absl::Milliseconds(100);
 // Without any progress for so long a case gives up; a busy machine takes long, but it goes on.
 inline constexpr absl::Duration kStuck = absl::Minutes(1);
@@ -43,6 +41,8 @@ class Load {
   void AwaitAll();  // Until each accepted message is handled or dead.
   // What so many losses of all connections may bring twice: what two consumers hold, and what senders do not know of.
   int64_t MostDuplicates(int losses) const;
+  // What so many deaths of a consumer may: what it had in hand, and what the server did not know to be done.
+  int64_t MostDuplicatesOfDeaths(int deaths) const;
   void FaultIsOver(absl::Time at = absl::Now()) { over_.push_back(at); }
 
   // AwaitAll, then prints and checks the row.

@@ -91,10 +91,10 @@ void Processes::Stop(Worker& worker) const {
   EXPECT_EQ(code.value_or(0), 0);
 }
 
-std::vector<Entry> Processes::Entries() const {
-  absl::StatusOr<ledger::Contents> contents = ledger::Read(path_);
-  if (!contents.ok()) throw std::runtime_error(contents.status().ToString());
-  return std::move(contents->entries);
+const std::vector<Entry>& Processes::Entries() const {
+  const absl::Status read = ledger::ReadOn(path_, read_);
+  if (!read.ok()) throw std::runtime_error(read.ToString());
+  return read_.entries;
 }
 
 bool Processes::AwaitEntry(const std::function<bool(const Entry&)>& match, absl::Duration limit) const {

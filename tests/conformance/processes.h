@@ -42,7 +42,8 @@ class Processes {
   // Writes kDead for each dead letter of the group, once.
   void NoteDeadLetters();
 
-  std::vector<ledger::Entry> Entries() const;
+  // So far; good until it is asked for again.
+  const std::vector<ledger::Entry>& Entries() const;
   // Where a broker keeps a key's order within a process only, the order over processes is not looked at.
   ledger::Report Report() const;
   // Until an entry is there for which `match` holds.
@@ -56,6 +57,7 @@ class Processes {
   Bench& bench_;
   const std::string path_;
   ledger::Ledger ledger_;
+  mutable ledger::Contents read_;
   std::unique_ptr<Client> client_;  // Sends, and reads dead letters.
   std::map<std::string, int64_t> last_of_key_;
   std::set<std::string> dead_;

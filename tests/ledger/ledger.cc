@@ -95,6 +95,26 @@ std::optional<Entry> Parse(std::string_view line) {
   return entry;
 }
 
+absl::StatusOr<std::string> TextFrom(const std::string& path, int64_t position) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(absl::StrCat("ledger ", path, " cannot be read"));
+  file.seekg(position);
+  std::stringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
+}
+
+void AddLines(std::string_view text, Contents& contents) {
+  for (std::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    if (std::optional<Entry> entry = Parse(line)) {
+      contents.entries.push_back(*std::move(entry));
+    } else {
+      ++contents.torn;
+    }
+  }
+  contents.end += static_cast<int64_t>(text.size());
+}
+
 [[noreturn]] void Die(const std::string& path, std::string_view what) {
   std::fprintf(stderr, "ledger %s: %s: %s\n", path.c_str(), std::string(what).c_str(), std::strerror(errno));
   std::abort();
@@ -128,20 +148,19 @@ void Ledger::Append(Entry entry) const {
 }
 
 absl::StatusOr<Contents> Read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("ledger ", path, " cannot be read"));
-  std::stringstream text;
-  text << file.rdbuf();
-  const std::string all = text.str();
   Contents contents;
-  for (std::string_view line : absl::StrSplit(all, '\n', absl::SkipEmpty())) {
-    if (std::optional<Entry> entry = Parse(line)) {
-      contents.entries.push_back(*std::move(entry));
-    } else {
-      ++contents.torn;
-    }
-  }
+  const absl::StatusOr<std::string> text = TextFrom(path, 0);
+  if (!text.ok()) return text.status();
+  AddLines(*text, contents);
   return contents;
+}
+
+absl::Status ReadOn(const std::string& path, Contents& contents) {
+  const absl::StatusOr<std::string> text = TextFrom(path, contents.end);
+  if (!text.ok()) return text.status();
+  const size_t end = text->rfind('\n');
+  if (end != std::string::npos) AddLines(std::string_view(*text).substr(0, end + 1), contents);
+  return absl::OkStatus();
 }
 
 }  // namespace ledger

@@ -67,9 +67,12 @@ class Ledger {
 struct Contents {
   std::vector<Entry> entries;  // In the order of the file.
   int torn = 0;                // Lines that are no whole entry: a writer was killed, or is writing.
+  int64_t end = 0;             // Of what was read, in the file.
 };
 
 absl::StatusOr<Contents> Read(const std::string& path);
+// Adds what was written since; a line that is not whole yet comes the next time.
+absl::Status ReadOn(const std::string& path, Contents& contents);
 
 }  // namespace ledger
 

@@ -81,6 +81,30 @@ TEST(Ledger, ALineCutAnywhereSpoilsNoOther) {
   }
 }
 
+// Each entry once, in whatever pieces the file grows.
+TEST(Ledger, ReadOnAddsWhatCameSince) {
+  const std::string path = NewPath();
+  const absl::StatusOr<Ledger> ledger = Ledger::Open(path);
+  Contents contents;
+  ASSERT_TRUE(ReadOn(path, contents).ok());
+  EXPECT_EQ(contents.entries.size(), 0u);
+  ledger->Append({.event = Event::kSent, .id = "one"});
+  ledger->Append({.event = Event::kSent, .id = "two"});
+  ASSERT_TRUE(ReadOn(path, contents).ok());
+  ASSERT_EQ(contents.entries.size(), 2u);
+  std::ifstream file(path, std::ios::binary);
+  const std::string written((std::istreambuf_iterator<char>(file)), {});
+  for (const char c : written) {
+    std::ofstream(path, std::ios::binary | std::ios::app) << c;
+    ASSERT_TRUE(ReadOn(path, contents).ok());
+  }
+  ASSERT_EQ(contents.entries.size(), 4u);
+  EXPECT_EQ(contents.entries[2].id, "one");
+  EXPECT_EQ(contents.entries[3].id, "two");
+  EXPECT_EQ(contents.torn, 0);
+  EXPECT_EQ(ReadOn("/nowhere/ledger", contents).code(), absl::StatusCode::kNotFound);
+}
+
 TEST(Ledger, ProcessesAndThreadsAppendWholeLines) {
   const std::string path = NewPath();
   constexpr int kEach = 500;
