@@ -91,7 +91,8 @@ void AConsumerStandsStill(Bench& bench) {
   EXPECT_TRUE(handles());
   load.AwaitAll();
   const Report report = load.processes().Report();
-  PrintRow(bench, 10, "SIGSTOP of a consumer until others have handled all", &report, load.MostDuplicatesOfDeaths(1), "");
+  PrintRow(bench, 10, "SIGSTOP of a consumer until others have handled all", &report, load.MostDuplicatesOfDeaths(1),
+           "");
   EXPECT_EQ(report.lost, 0);
   EXPECT_EQ(report.unexpected, 0);
   EXPECT_LE(report.duplicates, load.MostDuplicatesOfDeaths(1));

@@ -100,7 +100,8 @@ Environment RabbitmqEnvironment(RabbitmqServer& server, int partitions, bool fau
     *current = std::string(case_name);
     const absl::Status made = manage.Put("vhosts/" + *current);
     EXPECT_TRUE(made.ok()) << made;
-    return server.url(*current);
+    // Who stands still is missed after two heartbeats.
+    return absl::StrCat(server.url(*current), *current == "AConsumerStandsStill" ? "?heartbeat=2s" : "");
   };
   environment.native = {{"management_url", server.management_url()}};
   environment.takeover = absl::Seconds(5);
