@@ -72,7 +72,14 @@ absl::StatusOr<std::vector<GroupLag>> SqliteAdmin::Lag(const std::string& topic,
   if (!store.ok()) return store.status();
   absl::StatusOr<std::unique_ptr<MemberLocks>> locks = MemberLocks::Open(options_.path + "-lock");
   if (!locks.ok()) return locks.status();
-  return (*store)->Lags(topic, group, loop_->Now(), [&](int64_t member) { return (*locks)->HeldElsewhere(member); });
+  auto lags =
+      (*store)->Lags(topic, group, loop_->Now(), [&](int64_t member) { return (*locks)->HeldElsewhere(member); });
+  if (!lags.ok()) return lags.status();
+  for (GroupLag& lag : *lags) {
+    if (lag.next_retry) *lag.next_retry += loop_->clock().ToWall();
+    if (lag.oldest) *lag.oldest += loop_->clock().ToWall();
+  }
+  return lags;
 }
 
 absl::StatusOr<std::vector<Finding>> SqliteAdmin::Check(const std::string& group,
@@ -125,7 +132,9 @@ absl::Status SqliteAdmin::Tail(const TailOptions& options, std::function<bool(co
   if (found->empty() && !options.follow) {
     return absl::NotFoundError(absl::StrCat(options_.path, " has no topic ", options.topic));
   }
-  absl::StatusOr<int64_t> next = (*store)->FirstToShow(options);
+  TailOptions first = options;
+  if (first.since) *first.since -= loop_->clock().ToWall();
+  absl::StatusOr<int64_t> next = (*store)->FirstToShow(first);
   int64_t version = -1;
   while (next.ok() && !stop()) {
     absl::StatusOr<int64_t> now = (*store)->DataVersion();  // Asked first: what comes meanwhile is seen next time.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "messaging/broker/clock.h"
 #include "messaging/log.h"
 
 namespace messaging::sqlite {
@@ -29,7 +30,13 @@ absl::StatusOr<std::shared_ptr<Loop>> Loop::Open(const SqliteOptions& options) {
   if (!locks.ok()) return locks.status();
   auto wake = messaging::sqlite::Wake::Open(options.path + "-wake", lock_file);
   if (!wake.ok()) return wake.status();
-  std::shared_ptr<Loop> loop(new Loop(options, *std::move(store), *std::move(locks), *std::move(wake)));
+  const MachineClock& machine = options.machine != nullptr ? *options.machine : MachineClock::Own();
+  absl::StatusOr<absl::Time> boot_time = (*store)->BootTime(machine);
+  // Another process has been writing for long: without a time in common until the next one opens the file.
+  if (absl::IsUnavailable(boot_time.status())) boot_time = machine.wall() - machine.since_boot();
+  if (!boot_time.ok()) return boot_time.status();
+  std::shared_ptr<Loop> loop(
+      new Loop(options, FileClock(machine, *boot_time), *std::move(store), *std::move(locks), *std::move(wake)));
   loop->thread_ = std::thread([raw = loop.get()] { raw->RunThread(); });
   return loop;
 }
@@ -359,6 +366,8 @@ absl::Status Loop::FetchFor(const std::shared_ptr<Member>& member, Round& round)
     if (!fetched.ok()) return fetched;
     left -= batch->records.size() - had;
     for (size_t j = had; j < batch->records.size(); ++j) {
+      absl::Time& not_before = batch->records[j].not_before;  // The engine has a clock of its own.
+      if (not_before > now) not_before = Clock::Steady().Now() + (not_before - now);
       bytes_left -= std::min(bytes_left, batch->records[j].ByteSize());
     }
     absl::StatusOr<absl::Time> due = store_->NextDue(member->group_, topic.id, now);

@@ -17,8 +17,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "messaging/broker/clock.h"
 #include "messaging/outgoing.h"
+#include "sqlite/file_clock.h"
 #include "sqlite/member.h"
 #include "sqlite/member_lock.h"
 #include "sqlite/sqlite_broker.h"
@@ -48,7 +48,8 @@ class Loop {
   absl::Status Leave(const std::shared_ptr<Member>& member, absl::Time deadline);
   // Ends the thread; sends that were not stored resolve as unknown.
   void Stop();
-  absl::Time Now() const { return clock_.Now(); }
+  const FileClock& clock() const { return clock_; }
+  absl::Time Now() const { return clock_.Now(); }  // In the file's time.
 
  private:
   struct Command {
@@ -72,9 +73,9 @@ class Loop {
     bool empty() const { return sends.empty() && verdicts.empty(); }
   };
 
-  Loop(const SqliteOptions& options, std::unique_ptr<Store> store, std::unique_ptr<MemberLocks> locks,
-       std::unique_ptr<messaging::sqlite::Wake> wake)
-      : options_(options), store_(std::move(store)), locks_(std::move(locks)), wake_(std::move(wake)) {}
+  Loop(const SqliteOptions& options, const FileClock& clock, std::unique_ptr<Store> store,
+       std::unique_ptr<MemberLocks> locks, std::unique_ptr<messaging::sqlite::Wake> wake)
+      : options_(options), clock_(clock), store_(std::move(store)), locks_(std::move(locks)), wake_(std::move(wake)) {}
 
   void RunThread();
   void RunCommands();
@@ -96,7 +97,7 @@ class Loop {
   absl::Status InTransaction(const std::function<absl::Status(Store&)>& work);
 
   const SqliteOptions options_;
-  const Clock& clock_ = Clock::Steady();
+  const FileClock clock_;
   const std::unique_ptr<Store> store_;
   const std::unique_ptr<MemberLocks> locks_;
   const std::unique_ptr<messaging::sqlite::Wake> wake_;

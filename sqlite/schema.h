@@ -14,8 +14,8 @@ namespace messaging::sqlite {
 // dead      dead letters, with a copy of their message
 // members   who takes part; each has a byte of the lock file locked while its process lives (member_lock.h)
 //
-// All times are microseconds since 1970. Makes the tables in an empty file. FailedPrecondition: the file belongs to
-// another program, or to a newer version.
+// All times are microseconds since 1970, in the file's time (file_clock.h). Makes the tables in an empty file.
+// FailedPrecondition: the file belongs to another program, or to a newer version.
 absl::Status PrepareSchema(Database& database);
 
 }  // namespace messaging::sqlite

@@ -31,19 +31,31 @@ class Letters : public DeadLetters {
     // A connection of its own: a long listing holds up nobody, as readers of a WAL do not block writers.
     absl::StatusOr<std::unique_ptr<Store>> store = Store::Open({.path = options_.path});
     if (!store.ok()) return store.status();
-    return (*store)->ListDead(filter, visit);
+    const absl::Duration to_wall = loop_->clock().ToWall();
+    return (*store)->ListDead(InFileTime(filter), [&visit, to_wall](const DeadLetter& letter) {
+      if (to_wall == absl::ZeroDuration()) return visit(letter);
+      DeadLetter shown = letter;
+      shown.dead_since += to_wall;
+      return visit(shown);
+    });
   }
   absl::StatusOr<int64_t> Replay(const DeadLetterFilter& filter) override {
-    return Count([&](Store& store) { return store.ReplayDead(filter, loop_->Now()); });
+    return Count([this, ours = InFileTime(filter)](Store& store) { return store.ReplayDead(ours, loop_->Now()); });
   }
   absl::Status Import(const DeadLetter& letter) override {
-    return loop_->Run([letter](Store& store) { return store.AddDead(letter); }, absl::Now() + kAdminLimit);
+    DeadLetter ours = letter;
+    ours.dead_since -= loop_->clock().ToWall();
+    return loop_->Run([ours](Store& store) { return store.AddDead(ours); }, absl::Now() + kAdminLimit);
   }
   absl::StatusOr<int64_t> Purge(const DeadLetterFilter& filter) override {
-    return Count([&](Store& store) { return store.PurgeDead(filter); });
+    return Count([ours = InFileTime(filter)](Store& store) { return store.PurgeDead(ours); });
   }
 
  private:
+  DeadLetterFilter InFileTime(DeadLetterFilter filter) {
+    filter.since -= loop_->clock().ToWall();
+    return filter;
+  }
   absl::StatusOr<int64_t> Count(std::function<absl::StatusOr<int64_t>(Store&)> work) {
     auto count = std::make_shared<int64_t>(0);  // The loop may still run it after the deadline.
     absl::Status done = loop_->Run(

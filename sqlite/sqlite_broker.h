@@ -24,13 +24,18 @@
 
 namespace messaging {
 
+namespace sqlite {
+class MachineClock;
+}
+
 // What the URL and the native settings say.
 struct SqliteOptions {
   std::string path;
   bool full_synchronous = true;
   absl::Duration retention = absl::Hours(168);
   absl::Duration busy_timeout = absl::Seconds(2);
-  Observer* observer = nullptr;  // May be null.
+  Observer* observer = nullptr;                   // May be null.
+  const sqlite::MachineClock* machine = nullptr;  // For tests; null: the machine's own.
 };
 
 // Opens the file, or makes it. PermissionDenied: not writable; DataLoss: damaged, or no database; FailedPrecondition:

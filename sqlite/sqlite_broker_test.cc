@@ -331,6 +331,8 @@ TEST_F(SqliteBrokerTest, AnotherProcessIsWokenBySends) {
       int64_t sent;
       ASSERT_TRUE(absl::SimpleAtoi(delivery.record()->payload, &sent));
       latencies.push_back(absl::Microseconds(MonotonicMicros() - sent));
+      // Dropped, it would come again, before what is sent later: after one slow round all would be measured as slow.
+      ASSERT_TRUE(Settle(*member, std::move(delivery).Ack()).ok());
     }
     std::sort(latencies.begin(), latencies.end());
     best = std::min(best, latencies[10]);

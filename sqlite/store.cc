@@ -89,6 +89,7 @@ void Store::Rollback() {
     if (statement != nullptr) statement->Reset();
   }
   if (database_->in_transaction()) (void)database_->Execute("ROLLBACK");
+  seen_ = absl::InfinitePast();
   topics_.clear();  // Rows that were made in this transaction are gone.
   groups_.clear();
 }
@@ -211,6 +212,7 @@ absl::Status Store::StoreCopy(int64_t work, int64_t member, const Copy& copy, ab
   const Failure& failure = copy.failure;
   const std::string error = failure.status.ToString();
   if (copy.kind == Copy::Kind::kRetry) {
+    if (absl::Status seen = Seen(now); !seen.ok()) return seen;
     SQLITE_PREPARE(
         retry,
         "INSERT INTO work(grp, topic, seq, member, key, handler, attempts, due, suspect, first_failure, "
@@ -238,6 +240,7 @@ absl::StatusOr<bool> Store::Release(int64_t work, int64_t member) {
 
 absl::StatusOr<bool> Store::NoteAttempts(int64_t work, int64_t member, const Copy& begin, absl::Time now) {
   SQLITE_PREPARE(note, "UPDATE work SET attempts = ?, attempts_of = ?, not_before = ? WHERE id = ? AND member = ?");
+  if (absl::Status seen = Seen(now); !seen.ok()) return seen;
   note.Bind(1, begin.failure.attempts).Bind(2, begin.failure.handler);
   note.Bind(3, begin.delay > absl::ZeroDuration() ? Micros(now + begin.delay) : 0).Bind(4, work).Bind(5, member);
   if (absl::Status status = note.Run(); !status.ok()) return status;

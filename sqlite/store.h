@@ -21,6 +21,7 @@
 #include "messaging/start_at.h"
 #include "sqlite/batch.h"
 #include "sqlite/database.h"
+#include "sqlite/file_clock.h"
 
 namespace messaging::sqlite {
 
@@ -38,6 +39,9 @@ class Store {
   absl::Status Begin();  // For writing. Unavailable: another process has been writing for longer than `busy`.
   absl::Status Commit();
   void Rollback();
+  // When the machine was started, in the file's time (file_clock.h): as the file has it, or from now on. Not in a
+  // transaction. Unavailable: as Begin.
+  absl::StatusOr<absl::Time> BootTime(const MachineClock& machine);
   absl::StatusOr<int64_t> DataVersion() { return database_->DataVersion(); }
 
   absl::StatusOr<int64_t> Topic(const std::string& name);
@@ -95,7 +99,8 @@ class Store {
   absl::StatusOr<int64_t> Show(const std::string& topic, int64_t from, const std::function<bool(const Record&)>& visit);
 
  private:
-  absl::StatusOr<bool> HasRemoved();  // Whether a topic ever was.
+  absl::StatusOr<bool> HasTable(std::string_view name);  // Of those that not every file has.
+  absl::Status Seen(absl::Time now);  // The file's time is no earlier than this, whatever the wall clock says.
   explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   // Prepared once. `sql`: a literal.
   absl::StatusOr<Statement*> Prepared(const char* sql);
@@ -107,6 +112,8 @@ class Store {
   absl::StatusOr<std::vector<int64_t>> DeadIds(const DeadLetterFilter& filter);
 
   std::unique_ptr<Database> database_;
+  bool has_clock_ = false;                                                   // Its time is in the file.
+  absl::Time seen_ = absl::InfinitePast();                                   // As it is there, or earlier.
   absl::flat_hash_map<const char*, std::unique_ptr<Statement>> statements_;  // By their literals' addresses.
   absl::flat_hash_map<std::string, int64_t> topics_;
   absl::flat_hash_map<std::string, int64_t> groups_;

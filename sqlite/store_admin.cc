@@ -54,21 +54,21 @@ absl::Status Store::RemoveTopic(const std::string& topic) {
   return status;
 }
 
-absl::StatusOr<bool> Store::HasRemoved() {
-  absl::StatusOr<Statement> table = database_->Prepare("SELECT 1 FROM sqlite_schema WHERE name = 'removed'");
+absl::StatusOr<bool> Store::HasTable(std::string_view name) {
+  absl::StatusOr<Statement> table = database_->Prepare("SELECT 1 FROM sqlite_schema WHERE name = CAST(? AS TEXT)");
   if (!table.ok()) return table.status();
-  return table->Step();
+  return table->Bind(1, name).Step();
 }
 
 absl::Status Store::ListAgain(int64_t topic) {
-  const absl::StatusOr<bool> removed = HasRemoved();
+  const absl::StatusOr<bool> removed = HasTable("removed");
   if (!removed.ok() || !*removed) return removed.status();
   return database_->Execute(absl::StrCat("DELETE FROM removed WHERE topic = ", topic).c_str());
 }
 
 absl::StatusOr<std::vector<TopicInfo>> Store::ListTopics(const std::string& topic) {
   std::vector<TopicInfo> topics;
-  const absl::StatusOr<bool> removed = HasRemoved();
+  const absl::StatusOr<bool> removed = HasTable("removed");
   if (!removed.ok()) return removed.status();
   absl::StatusOr<Statement> rows = database_->Prepare(absl::StrCat(
       "SELECT t.name, (SELECT count(*) FROM messages m WHERE m.topic = t.id) FROM topics t", Where(topic, ""),
