@@ -44,8 +44,10 @@ redisContext* Connect(const RedisOptions& options) {
 void AppendSize(std::string& bytes, char kind, size_t size) {
   char text[24];
   text[0] = kind;
-  char* const end = std::to_chars(text + 1, text + sizeof(text), size).ptr;
-  bytes.append(text, end).append("\r\n");
+  char* end = std::to_chars(text + 1, text + sizeof(text) - 2, size).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  bytes.append(text, static_cast<size_t>(end - text));
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 
 #include <hiredis/hiredis.h>
 
+#include <charconv>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -200,10 +202,12 @@ int64_t PositionOf(std::string_view id) {
   constexpr int kNumberBits = 21;
   int64_t milliseconds = 0;
   int64_t number = 0;
-  const size_t dash = id.find('-');
-  if (dash == std::string_view::npos || !absl::SimpleAtoi(id.substr(0, dash), &milliseconds) ||
-      !absl::SimpleAtoi(id.substr(dash + 1), &number) || milliseconds >= int64_t{1} << (63 - kNumberBits) ||
-      number >= int64_t{1} << kNumberBits) {
+  const char* const end = id.data() + id.size();
+  const auto [dash, error] = std::from_chars(id.data(), end, milliseconds);
+  if (error != std::errc() || dash == end || *dash != '-') return -1;
+  const auto [last, number_error] = std::from_chars(dash + 1, end, number);
+  if (number_error != std::errc() || last != end || milliseconds < 0 || number < 0 ||
+      milliseconds >= int64_t{1} << (63 - kNumberBits) || number >= int64_t{1} << kNumberBits) {
     return -1;
   }
   return milliseconds << kNumberBits | number;

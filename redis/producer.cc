@@ -93,9 +93,12 @@ std::vector<io::Stream*> Producer::Streams() {
 }
 
 void Producer::TakeQueued() {
-  absl::MutexLock lock(&mutex_);
-  waiting_.insert(waiting_.end(), std::make_move_iterator(queued_.begin()), std::make_move_iterator(queued_.end()));
-  queued_.clear();
+  {
+    absl::MutexLock lock(&mutex_);
+    queued_.swap(taken_);
+  }
+  waiting_.insert(waiting_.end(), std::make_move_iterator(taken_.begin()), std::make_move_iterator(taken_.end()));
+  taken_.clear();
 }
 
 void Producer::Step(absl::Time now) {
@@ -174,6 +177,7 @@ void Producer::RefuseAll(const absl::Status& why) {
 }
 
 void Producer::SendNext() {
+  if (asked_.size() > kMaxAsked / 2) return;  // They keep the server busy until more go out together.
   if (asked_.empty()) asked_since_ = Clock::Steady().Now();
   size_t sent = 0;
   const size_t most = probing_ ? 1 : kMaxAsked;

@@ -89,6 +89,7 @@ class Producer : public io::Loop::Source {
 
   // The loop's thread only.
   std::unique_ptr<Connection> connection_;
+  std::vector<OutgoingPtr> taken_;                            // Empty: room that is used again.
   std::deque<OutgoingPtr> waiting_;                           // To be sent, in order.
   std::deque<Asked> asked_;                                   // Sent and not answered.
   absl::Time asked_since_;                                    // When the last answer came, or the first was asked.
