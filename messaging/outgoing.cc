@@ -29,7 +29,7 @@ void RunCallback(const Outgoing::Callback& callback, const Outgoing::Result& res
 
 }  // namespace
 
-Outgoing::Outgoing(Message message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer, absl::Time sent)
+Outgoing::Outgoing(Message&& message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer, absl::Time sent)
     : message_(std::move(message)),
       deadline_(deadline),
       sent_(sent),
@@ -84,6 +84,7 @@ void Outgoing::Complete(Result result) {
     callbacks.swap(on_result_);
     resolved_.store(true, std::memory_order_release);
   }
+  if (observer_ != nullptr) observer_->AfterResolved(*this);
   for (const Callback& callback : callbacks) callback(result_);
 }
 

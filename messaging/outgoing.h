@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "messaging/internal/send_link.h"
 #include "messaging/message.h"
 
 namespace messaging {
@@ -39,20 +40,22 @@ class OutgoingObserver {
   virtual ~OutgoingObserver() = default;
   // Once a message, when result() is set and before anybody who waits for it sees that: room in the budget comes first.
   virtual void OnResolved(Outgoing& outgoing) = 0;
+  // Then, once they see it.
+  virtual void AfterResolved(Outgoing& outgoing) = 0;
   // Runs `task` on the callback thread, or at once where there is none any more.
   virtual void Post(std::function<void()> task) = 0;
   // The message is gone, was refused or unknown, and nobody had looked at that.
   virtual void OnUnseen(const Outgoing& outgoing) = 0;
 };
 
-// Completed once, from any thread.
-class Outgoing {
+// Completed once, from any thread. The link is the producer's.
+class Outgoing : public internal::SendLink, public std::enable_shared_from_this<Outgoing> {
  public:
   using Result = absl::StatusOr<Receipt>;
   using Callback = std::function<void(const Result&)>;
 
   // `deadline` and `sent` by Clock::Steady(). `observer` may be null (tests): callbacks then run where it is resolved.
-  Outgoing(Message message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer,
+  Outgoing(Message&& message, absl::Time deadline, std::shared_ptr<OutgoingObserver> observer,
            absl::Time sent = absl::InfinitePast());
   ~Outgoing();  // Unresolved: the driver dropped it without an answer, and it resolves as unknown.
   // The driver's reference to it; once a message. When the last copy of that is gone the payload is freed, though

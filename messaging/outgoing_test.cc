@@ -23,6 +23,7 @@ class CountingObserver : public OutgoingObserver {
     ++resolved;
     saw_resolved_before_told = outgoing.resolved();
   }
+  void AfterResolved(Outgoing& outgoing) override { told_once_resolved = outgoing.resolved(); }
   void Post(std::function<void()> task) override { task(); }
   void OnUnseen(const Outgoing& outgoing) override {
     ++unseen;
@@ -32,6 +33,7 @@ class CountingObserver : public OutgoingObserver {
   std::atomic<int> resolved{0};
   std::atomic<int> unseen{0};
   std::atomic<bool> saw_resolved_before_told{false};
+  std::atomic<bool> told_once_resolved{false};
   absl::Status last_unseen;
 };
 
@@ -72,6 +74,7 @@ TEST_F(OutgoingTest, ObserverIsToldBeforeAnybodyWaiting) {
   OutgoingPtr outgoing = Make();
   outgoing->Complete(Receipt{});
   EXPECT_FALSE(observer_->saw_resolved_before_told);
+  EXPECT_TRUE(observer_->told_once_resolved);
 }
 
 TEST_F(OutgoingTest, WaitIsWokenByAnAnswerFromAnotherThread) {

@@ -43,13 +43,16 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
         budget_(std::make_shared<internal::SendBudget>(options.max_messages, options.max_bytes)),
         observer_(observer) {}
 
-  OutgoingPtr Send(Message message, absl::Status status, SendOptions options);
+  OutgoingPtr Send(Message&& message, absl::Status status, SendOptions&& options);
   absl::Status Flush(absl::Duration limit);
   size_t pending() const { return budget_->messages(); }
   void Close();
   void set_observer(Observer* observer) { observer_.store(observer, std::memory_order_release); }
 
   void OnResolved(Outgoing& outgoing) override;
+  void AfterResolved(Outgoing& outgoing) override {
+    if (outgoing.counted()) deadlines_.Forget(outgoing);
+  }
   void Post(std::function<void()> task) override {
     budget_->AddCallback();
     callbacks_.Post([budget = budget_, task = std::move(task)] {
@@ -77,7 +80,7 @@ class Producer::Core final : public OutgoingObserver, public std::enable_shared_
   absl::Time next_line_ ABSL_GUARDED_BY(log_mutex_) = absl::InfinitePast();
 };
 
-OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptions options) {
+OutgoingPtr Producer::Core::Send(Message&& message, absl::Status status, SendOptions&& options) {
   internal::CompleteMessage(options, absl::Now(), message);
   if (status.ok()) status = broker_ == nullptr ? refusal_ : internal::CheckMessage(message);
   const absl::Time now = Clock::Steady().Now();
@@ -97,7 +100,7 @@ OutgoingPtr Producer::Core::Send(Message message, absl::Status status, SendOptio
     return outgoing;
   }
   outgoing->set_counted();
-  deadlines_.Track(outgoing);
+  deadlines_.Track(*outgoing);
   broker_->Publish(Outgoing::ForDriver(outgoing));
   return outgoing;
 }

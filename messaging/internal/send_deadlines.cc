@@ -6,18 +6,27 @@
 #include "messaging/broker/clock.h"
 
 namespace messaging::internal {
+namespace {
 
-void SendDeadlines::Track(const OutgoingPtr& send) {
+// Of a slot: 64 ms.
+int64_t NumberOf(absl::Time deadline) { return absl::ToUnixMillis(deadline) >> 6; }
+
+// Null: it is just being freed.
+OutgoingPtr Hold(SendLink* link) { return static_cast<Outgoing*>(link)->weak_from_this().lock(); }
+
+}  // namespace
+
+void SendDeadlines::Track(Outgoing& send) {
+  const absl::Time deadline = send.deadline();
+  const int64_t number = NumberOf(deadline);
   absl::MutexLock lock(&mutex_);
   if (stopped_) return;
-  if (heap_.size() >= sweep_at_) {
-    std::erase_if(heap_, [](const Entry& entry) { return entry.send.expired(); });
-    std::make_heap(heap_.begin(), heap_.end(), &Later);
-    sweep_at_ = std::max<size_t>(1024, 2 * heap_.size());
+  if (last_ == nullptr || number != last_number_) {
+    DropEmptySlots();
+    last_number_ = number;
+    last_ = &slots_[number];
   }
-  const absl::Time deadline = send->deadline();
-  heap_.push_back({deadline, send});
-  std::push_heap(heap_.begin(), heap_.end(), &Later);
+  send.InsertBefore(last_->ring);
   if (!thread_.joinable()) {
     thread_ = std::thread([this] { Run(); });
   } else if (deadline < wake_at_) {
@@ -26,26 +35,50 @@ void SendDeadlines::Track(const OutgoingPtr& send) {
   }
 }
 
+void SendDeadlines::Forget(Outgoing& send) {
+  absl::MutexLock lock(&mutex_);
+  if (send.next != nullptr) send.Remove();
+}
+
+// The first ones: with equal durations they become empty in their order.
+void SendDeadlines::DropEmptySlots() {
+  while (!slots_.empty()) {
+    Slot& first = slots_.begin()->second;
+    if (first.ring.next != &first.ring) return;
+    if (&first == last_) last_ = nullptr;
+    slots_.erase(slots_.begin());
+  }
+}
+
 std::vector<OutgoingPtr> SendDeadlines::Open() const {
   std::vector<OutgoingPtr> sends;
-  {
-    absl::MutexLock lock(&mutex_);
-    sends.reserve(heap_.size());
-    for (const Entry& entry : heap_) {
-      if (OutgoingPtr send = entry.send.lock()) sends.push_back(std::move(send));
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [number, slot] : slots_) {
+    for (SendLink* link = slot.ring.next; link != &slot.ring; link = link->next) {
+      if (OutgoingPtr send = Hold(link)) sends.push_back(std::move(send));
     }
   }
-  // Without the lock: a message may be freed here.
-  std::erase_if(sends, [](const OutgoingPtr& send) { return send->resolved(); });
   return sends;
 }
 
+// Those that are due, and sets when to look again.
 std::vector<OutgoingPtr> SendDeadlines::TakeDue(absl::Time now) {
   std::vector<OutgoingPtr> due;
-  while (!heap_.empty() && (heap_.front().deadline <= now || heap_.front().send.expired())) {
-    std::pop_heap(heap_.begin(), heap_.end(), &Later);
-    if (OutgoingPtr send = heap_.back().send.lock()) due.push_back(std::move(send));
-    heap_.pop_back();
+  DropEmptySlots();
+  wake_at_ = absl::InfiniteFuture();
+  for (auto& [number, slot] : slots_) {
+    for (SendLink* link = slot.ring.next; link != &slot.ring;) {
+      SendLink* const next = link->next;
+      const absl::Time deadline = static_cast<Outgoing*>(link)->deadline();
+      if (deadline > now) {
+        wake_at_ = std::min(wake_at_, deadline);
+      } else if (OutgoingPtr send = Hold(link)) {
+        link->Remove();
+        due.push_back(std::move(send));
+      }
+      link = next;
+    }
+    if (wake_at_ != absl::InfiniteFuture()) break;
   }
   return due;
 }
@@ -56,7 +89,6 @@ void SendDeadlines::Run() {
     const absl::Time now = Clock::Steady().Now();
     std::vector<OutgoingPtr> due = TakeDue(now);
     if (due.empty()) {
-      wake_at_ = heap_.empty() ? absl::InfiniteFuture() : heap_.front().deadline;
       changed_.WaitWithTimeout(&mutex_, wake_at_ - now);
       continue;
     }

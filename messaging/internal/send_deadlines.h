@@ -2,14 +2,15 @@
 #ifndef MESSAGING_INTERNAL_SEND_DEADLINES_H_
 #define MESSAGING_INTERNAL_SEND_DEADLINES_H_
 
-#include <cstddef>
-#include <memory>
+#include <cstdint>
+#include <map>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "messaging/internal/send_link.h"
 #include "messaging/outgoing.h"
 
 namespace messaging::internal {
@@ -21,27 +22,32 @@ class SendDeadlines {
   SendDeadlines() = default;
   ~SendDeadlines() { Stop(); }
 
-  void Track(const OutgoingPtr& send);
-  // Those tracked and not resolved, in no order.
+  // From now on, until it is forgotten, which has to be before it is gone. A send is tracked once at most.
+  void Track(Outgoing& send);
+  void Forget(Outgoing& send);  // Tracked or not.
+  // Those tracked and not forgotten, in no order.
   std::vector<OutgoingPtr> Open() const;
   // Ends the thread. Sends tracked later are not watched.
   void Stop();
 
  private:
-  // Weak: a message is freed when its driver and its sender are done with it, though its entry stays for a while.
-  struct Entry {
-    absl::Time deadline;
-    std::weak_ptr<Outgoing> send;
+  // Those whose deadlines are close together, in no order. The link is its ring's, not a send's.
+  struct Slot {
+    Slot() { ring.previous = ring.next = &ring; }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+    SendLink ring;
   };
-  static bool Later(const Entry& a, const Entry& b) { return a.deadline > b.deadline; }
 
   void Run();
   std::vector<OutgoingPtr> TakeDue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropEmptySlots() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;
-  std::vector<Entry> heap_ ABSL_GUARDED_BY(mutex_);  // Earliest deadline first.
-  size_t sweep_at_ ABSL_GUARDED_BY(mutex_) = 1024;   // The size at which entries of freed messages are removed.
+  std::map<int64_t, Slot> slots_ ABSL_GUARDED_BY(mutex_);  // By deadline.
+  int64_t last_number_ ABSL_GUARDED_BY(mutex_) = -1;       // Of last_: mostly the next send belongs there, too.
+  Slot* last_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::Time wake_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_ ABSL_GUARDED_BY(mutex_);
