@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
 """broker_test.py CORE SERVE BROKER: what the person on call does, over a real server; of the brokers' ways it knows one."""
+import contextlib
 import json
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
-import os
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from core_process import CoreTest  # noqa: E402
+from core_process import CoreTest, LIMIT  # noqa: E402
 
 SERVE, BROKER = sys.argv[2:4]
+CANARY = "cAnArY77"
 KEEPS_MESSAGES = BROKER != "rabbitmq"  # To look at later.
 
 
@@ -81,6 +87,26 @@ class OverAServer(CoreTest):
         self.ask("topics", "delete", topic, "--yes")
         self.assertNotIn(topic, [line["topic"] for line in self.lines("topics", "list", "--json")])
 
+    def test_check_names_the_difference_and_the_cure(self):
+        """What was made otherwise than it is needed now, as each broker can have it."""
+        topic, level, found, expected, cure = "check.made", *{
+            "kafka": ("warning", "max.message.bytes 1000", "max.message.bytes 1048576", "set message.max.bytes of this client"),
+            "rabbitmq": ("error", "", "as this library makes it", "delete the queue when it is empty"),
+            "redis": ("error", "2 partitions", "0 partitions", "give all senders and consumers the same number"),
+        }[BROKER]
+        made = {"kafka": ("--set", "max.message.bytes=1000"), "rabbitmq": ("--native", "queue_type=classic"), "redis": ("--native", "partitions=2")}
+        self.ask("topics", "declare", topic, "--group", "g", *made[BROKER])
+        code = 7 if level == "error" else 0
+        text = self.ask("check", "--topic", topic, "--group", "g", code=code)
+        self.assertRegex(text, r"(?m)^ok +server .*version (\d+\.\d+|not told)")
+        self.assertRegex(text, rf"(?m)^{level} +topic {topic} .*\n +- .*{found}.*\n +\+ {expected}\n +cure: .*{cure}")
+        lines = [line for line in map(json.loads, self.ask("check", "--topic", topic, "--group", "g", "--json", code=code).splitlines())
+                 if line.get("expected") == expected]
+        self.assertEqual([(line["level"], line["subject"]) for line in lines], [(level, "topic " + topic)])
+        self.assertIn(found, lines[0]["found"])
+        self.ask("check", "--topic", topic, "--group", "g", "--strict", code=7)
+        self.ask("topics", "delete", topic, "--yes")
+
     def test_a_mistyped_topic_or_group_does_not_look_healthy(self):
         self.ask("topics", "declare", "known.orders", "--group", "known-billing")
         for command in (["lag"], ["deadletters", "list"]):
@@ -101,6 +127,54 @@ class OverAServer(CoreTest):
         consumer.send_signal(signal.SIGTERM)
         self.assertEqual(consumer.wait(60), 0)
         self.ask("topics", "delete", "known.empty", "--yes")
+
+    @unittest.skipUnless(BROKER == "redis", "the one that makes a user in a line")
+    def test_no_password_comes_out_of_what_runs(self):
+        """Of its answers, metrics, log lines: also when it is no longer right."""
+        address = re.search(r"//([^:/]+):(\d+)", self.server_url)
+        self.environment["MESSAGING_URL"] = f"redis://ann:{CANARY}@{address[1]}:{address[2]}"
+
+        def ask_redis(line):
+            with socket.create_connection((address[1], int(address[2]))) as connection:
+                connection.sendall(line.encode() + b"\r\n")
+                self.assertIn(connection.recv(64)[:1], b"+:")
+        ask_redis(f"ACL SETUSER ann on >{CANARY} ~* &* +@all")
+        consumer = self.start("consumer", "--topic", "secret", "--group", "g", "--http", "127.0.0.1:0", "--log-format", "json")
+        said = [""]
+        while "consuming" not in said[-1]:
+            said.append(consumer.stderr.readline())
+            self.assertTrue(said[-1], said)
+        url = re.search(r"http://\S+", "".join(said))[0]
+        self.ask("send", "secret", "1")
+        self.assertIn('"payload":1', consumer.stdout.readline())
+        for path in ("/status", "/metrics", "/ready", "/live"):
+            with urllib.request.urlopen(url + path, timeout=LIMIT) as answer:
+                said.append(answer.read().decode())
+        for command in (["lag"], ["check", "--topic", "secret"], ["topics", "describe", "secret"], ["tail", "secret", "--last", "9", "--no-follow"],
+                        ["config", "show"], ["send", "secret", "2"]):
+            done = self.run_core(*command)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            said += [done.stdout, done.stderr]
+        ask_redis("ACL SETUSER ann resetpass >another")
+        ask_redis("CLIENT KILL USER ann")
+        while "connects again" not in said[-1]:
+            said.append(consumer.stderr.readline())
+            self.assertTrue(said[-1], said)
+        for path, code in (("/status", 200), ("/ready", 503), ("/metrics", 200)):
+            with self.assertRaises(urllib.error.HTTPError) if code != 200 else contextlib.nullcontext() as refused:
+                with urllib.request.urlopen(url + path, timeout=LIMIT) as answer:
+                    said.append(answer.read().decode())
+            if refused:
+                with refused.exception as answer:
+                    self.assertEqual(answer.code, code)
+                    said.append(answer.read().decode())
+        consumer.kill()
+        out, err = consumer.communicate(timeout=LIMIT)
+        for command in (["lag"], ["check"], ["send", "secret", "3", "--deadline", "1s"]):
+            done = self.run_core(*command)
+            self.assertNotEqual(done.returncode, 0)
+            said += [done.stdout, done.stderr]
+        self.assertNotIn(CANARY, "\n".join([*said, out, err]))
 
     def test_bench_cleans_up(self):
         (line,) = self.lines("bench", "--messages", "300", "--json")

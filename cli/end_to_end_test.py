@@ -216,6 +216,15 @@ class EndToEnd(CoreTest):
         line = json.loads(line)
         self.assertEqual((line["message"], line["severity"], line["handler"]), ("handler print is paused", "info", "print"))
 
+    def test_one_line_for_a_change_and_none_for_a_message(self):
+        said = {}
+        for topic, count in (("one", 1), ("many", 500)):
+            self.send(topic, *["1"] * count)
+            done = self.run_core("consumer", "--topic", topic, "--max-messages", str(count))
+            said[topic] = [re.sub(r"\d+", "N", line).replace("messages", "message").replace(topic, "T").split("; N")[0] for line in done.stderr.splitlines()]
+        self.assertEqual(said["one"], said["many"])
+        self.assertEqual(len(said["one"]), 4, said)
+
     # Bad input.
 
     def test_malformed_line_in_a_file(self):

@@ -153,6 +153,7 @@ void KafkaAdmin::CheckCluster(std::vector<Finding>& findings) {
   if (nodes > 0) {
     const absl::StatusOr<Settings> settings = SettingsOf(false, absl::StrCat(rd_kafka_Node_id(brokers[0])));
     if (settings.ok()) version = ValueOf(*settings, "inter.broker.protocol.version");
+    if (settings.ok() && version.empty()) version = "not told, as by Kafka 4 and newer";
   }
   findings.push_back(
       {.subject = "server",
