@@ -15,7 +15,7 @@
 #include <rabbitmq-c/framing.h>
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,10 +36,10 @@ struct RabbitRecord : Record {
   std::string bytes;  // Properties as they came, then the body.
   size_t properties_size = 0;
   std::vector<HeaderView> header_views;
-  std::deque<std::string> own;  // What views point at that had to be written anew.
-  bool is_copy = false;         // A retry or a replay that this library wrote.
-  std::string_view copy;        // Tells copies of one message apart.
-  uint32_t deliveries = 0;      // Earlier ones, as the queue counts: classic queues do not.
+  std::list<std::string> own;  // What views point at that had to be written anew; empty, it allocates nothing.
+  bool is_copy = false;        // A retry or a replay that this library wrote.
+  std::string_view copy;       // Tells copies of one message apart.
+  uint32_t deliveries = 0;     // Earlier ones, as the queue counts: classic queues do not.
 
   // The subscription's.
   int queue = -1;
@@ -113,7 +113,7 @@ class Encoded {
   amqp_basic_properties_t properties_ = {};
   std::vector<amqp_table_entry_t> entries_;
   std::vector<amqp_field_value_t> list_;
-  std::deque<std::string> own_;
+  std::list<std::string> own_;
   std::string expiration_;
 };
 
