@@ -1,6 +1,7 @@
 #include "cli/config_command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "cli/json_line.h"
 #include "cli/source.h"
 #include "cli/style.h"
+#include "cli/suggestion.h"
 #include "cli/table.h"
 #include "messaging/broker/url.h"
 #include "messaging/internal/environment.h"
@@ -78,7 +80,21 @@ void AddCommands(const CommandInfo& root, const ConfigFlags& flags, const Contex
   }
 }
 
+// Empty: there is such a command, or none was named.
+std::string WhyUnknown(const std::string& command, const CommandInfo& root) {
+  std::vector<std::string> paths;
+  for (const CommandInfo* leaf : Leaves(root)) paths.push_back(leaf->path);
+  if (command.empty() || std::find(paths.begin(), paths.end(), command) != paths.end()) return "";
+  const std::string near = NearestName(command, paths);
+  return absl::StrCat("config show: there is no command ", command,
+                      near.empty() ? "" : absl::StrCat("; did you mean ", near, "?"));
+}
+
 ExitCode Show(const ConfigFlags& flags, const CommandInfo& root, Context& context) {
+  if (const std::string why = WhyUnknown(flags.command, root); !why.empty()) {
+    context.Say(why);
+    return kUsage;
+  }
   absl::StatusOr<std::vector<Setting>> settings = Connection(flags, context);
   if (!settings.ok()) return Fail(settings.status(), context);
   AddCommands(root, flags, context, *settings);

@@ -58,6 +58,12 @@ class Config(CoreTest):
         self.assertRegex(lines[0], r"^SETTING +VALUE +SOURCE$")
         self.assertEqual([line.split()[0] for line in lines[1:]], ["config", "broker", "url", "group", "lag.interval"])
 
+    def test_a_mistyped_command_is_told(self):
+        self.environment["MESSAGING_URL"] = self.url
+        for typed, said in (("consumr", "config show: there is no command consumr; did you mean consumer?"),
+                            ("deadletters", "config show: there is no command deadletters"), ("deadletters reply", "did you mean deadletters replay?")):
+            self.check_refused(self.run_core("config", "show", typed), 2, said)
+
     def test_secrets_are_hidden(self):
         self.write('url = "redis://ann:canary@h:1/0"\n[native]\nsasl.password = "canary"\nclient = "shown"\n', 0o644)
         done = self.run_core("config", "show", "--config", self.file)
