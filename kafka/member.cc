@@ -45,7 +45,8 @@ Member::Member(std::shared_ptr<const KafkaOptions> options, std::shared_ptr<Prod
       subscribe_(std::move(subscribe)),
       sink_(sink),
       event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      connectivity_(*options_) {}
+      connectivity_(*options_),
+      schedule_(options_->commit_interval) {}
 
 Member::~Member() {
   if (thread_.get_id() == std::this_thread::get_id()) {

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "kafka/commit_schedule.h"
 #include "kafka/handle.h"
 #include "kafka/offsets.h"
 #include "kafka/producer.h"
@@ -191,7 +192,7 @@ class Member : public Subscription, public std::enable_shared_from_this<Member> 
   std::vector<Settlement> answers_;
   std::vector<CommitAsked> asked_;  // In the commit that has no answer yet; there is one at a time.
   bool claim_wanted_ = false;
-  absl::Time next_commit_ = absl::InfinitePast();
+  CommitSchedule schedule_;
   absl::Time wake_at_ = absl::InfiniteFuture();
   Event rebalance_;  // To be done: what librdkafka waits for.
   absl::Time revoke_by_ = absl::InfiniteFuture();

@@ -22,7 +22,6 @@ namespace messaging::kafka {
 namespace {
 
 constexpr absl::Duration kCopyLimit = absl::Seconds(30);
-constexpr absl::Duration kCommitAgain = absl::Milliseconds(200);
 
 absl::Time Now() { return Clock::Steady().Now(); }
 
@@ -181,13 +180,10 @@ void Member::AnswerAll() {
 
 void Member::CommitIfDue(absl::Time now) {
   if (!asked_.empty()) return;
-  const bool at_once = claim_wanted_ || AnyBegun();
-  if (now < next_commit_) {
-    // After a refusal nothing is asked for a while.
-    if (!at_once || next_commit_ > now + options_->commit_interval) {
-      wake_at_ = std::min(wake_at_, next_commit_);
-      return;
-    }
+  const absl::Time due = schedule_.Due(/*somebody_waits=*/claim_wanted_ || AnyBegun());
+  if (now < due) {
+    wake_at_ = std::min(wake_at_, due);
+    return;
   }
   claim_wanted_ = false;
   // Those that are to be left, too: what is in hand there may be called once more.
@@ -215,7 +211,7 @@ void Member::Commit(bool open, const std::function<bool(const Partition&)>& whic
     partition->sent = commit;
     asked_.push_back({partition.get(), std::move(commit), std::move(begun)});
   }
-  next_commit_ = Now() + options_->commit_interval;
+  schedule_.OnAsked(Now());
   if (positions->cnt == 0) return;
   const rd_kafka_resp_err_t error =
       rd_kafka_commit_queue(handle_.get(), positions.get(), commits_.get(), nullptr, nullptr);
@@ -251,7 +247,7 @@ void Member::OnCommitted(rd_kafka_resp_err_t error, const rd_kafka_topic_partiti
     if (gone) CancelBegun(*partition);
   }
   if (refused) {
-    next_commit_ = Now() + kCommitAgain;
+    schedule_.OnRefused(Now());
     claim_wanted_ = true;
   } else {
     connectivity_.OnProgress();
@@ -279,7 +275,7 @@ void Member::CommitAndWait(const std::function<bool(const Partition&)>& which, a
     Commit(false, which);
     wait();
     if (Now() >= limit) return;
-    if (std::any_of(partitions_.begin(), partitions_.end(), is_left)) absl::SleepFor(kCommitAgain / 4);
+    if (std::any_of(partitions_.begin(), partitions_.end(), is_left)) absl::SleepFor(CommitSchedule::kPause / 4);
   }
 }
 
