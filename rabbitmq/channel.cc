@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "messaging/broker/clock.h"
 
 namespace messaging::rabbitmq {
 namespace {
@@ -27,8 +29,13 @@ void Channel::Send(amqp_method_number_t id, void* method) {
 }
 
 void Channel::Ask(amqp_method_number_t id, void* method, Answer answer) {
+  if (waiting_.empty()) waiting_since_ = Clock::Steady().Now();
   waiting_.push_back(std::move(answer));
   Send(id, method);
+}
+
+absl::Time Channel::overdue_at() const {
+  return waiting_.empty() ? absl::InfiniteFuture() : waiting_since_ + connection_.options().response_timeout;
 }
 
 void Channel::DeclareQueue(const QueueSpec& spec, bool passive,
@@ -112,6 +119,7 @@ bool Channel::OnMethod(const amqp_method_t& method) {
   if (waiting_.empty()) return true;  // Nobody asked.
   const Answer answer = std::move(waiting_.front());
   waiting_.pop_front();
+  waiting_since_ = Clock::Steady().Now();
   answer(absl::OkStatus(), &method);
   return true;
 }

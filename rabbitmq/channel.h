@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "rabbitmq/connection.h"
 #include "rabbitmq/topology.h"
 
@@ -53,12 +54,15 @@ class Channel {
   // Called when the server closes the channel, after those who wait for answers were told.
   std::function<void(const absl::Status& why)> on_closed;
   size_t waiting() const { return waiting_.size(); }
+  // When the next answer is overdue; never, where none is waited for. A server that goes on answering takes its time.
+  absl::Time overdue_at() const;
 
  private:
   Connection& connection_;
   const int number_;
   bool open_ = false;
   std::deque<Answer> waiting_;
+  absl::Time waiting_since_ = absl::InfinitePast();  // For the first of them.
 };
 
 }  // namespace messaging::rabbitmq

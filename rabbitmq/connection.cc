@@ -171,6 +171,10 @@ absl::Status Connection::Lost(std::string_view why) const {
   return absl::UnavailableError(absl::StrCat(address_, ": ", why));
 }
 
+absl::Status Connection::Overdue() const {
+  return Lost(absl::StrCat("no answer for ", absl::FormatDuration(options_.response_timeout)));
+}
+
 absl::Status Connection::Flush() {
   return socket_->fd >= 0 && socket_->Flush() ? absl::OkStatus() : Lost("the connection was lost");
 }

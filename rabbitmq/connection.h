@@ -70,6 +70,7 @@ class Connection : public io::Stream {
   absl::Status StatusOf(const amqp_rpc_reply_t& reply, int channel);
 
   absl::Status Lost(std::string_view why) const;
+  absl::Status Overdue() const;  // It is there, and owes an answer for longer than response_timeout.
   const RabbitmqOptions& options() const { return options_; }
 
  private:

@@ -32,12 +32,11 @@ void Copier::Step(absl::Time now) {
     if (const absl::Status status = connection()->Read(); !status.ok()) return OnLost(status);
     next_read_ = now + connection()->tick();
   }
-  if (asked_.empty() || connection()->blocked()) asked_since_ = now;
-  if (now > asked_since_ + options_.response_timeout) {
-    return OnLost(connection()->Lost(absl::StrCat("no confirm for ", absl::FormatDuration(options_.response_timeout))));
-  }
+  const bool asks = !asked_.empty() || !making_.empty();
+  if (!asks || connection()->blocked()) asked_since_ = now;
+  if (now > asked_since_ + options_.response_timeout) return OnLost(connection()->Overdue());
   next_step_ = next_read_;
-  if (!asked_.empty()) next_step_ = std::min(next_step_, now + options_.response_timeout);
+  if (asks) next_step_ = std::min(next_step_, now + options_.response_timeout);
   for (size_t left = waiting_.size();
        left > 0 && asked_.size() < kWindow && !connection()->blocked() && connection()->unsent() < kMaxUnsentBytes;
        --left) {

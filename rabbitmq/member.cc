@@ -194,6 +194,10 @@ void Member::Step(absl::Time now) {
     if (!status.ok()) return Disconnect(status);
     next_read_ = now + connection_->tick();
   }
+  if (now > OverdueAt()) {
+    const absl::Status why = connection_->Overdue();
+    return !started_ && now >= start_limit_ ? FailStart(why) : Disconnect(why);
+  }
   {
     absl::MutexLock lock(&delivering_);
     is_fetching_ = fetching_;
@@ -207,11 +211,25 @@ void Member::Step(absl::Time now) {
   if (!answers_.empty()) sink_->Settled(std::exchange(answers_, {}));
   if (closing_) Leave(now);
   StepCopiers(now);
-  next_step_ =
-      std::min({next_step_, next_read_, next_tick_, next_check_, copier_.next_step(), notes_copier_.next_step()});
+  next_step_ = std::min({next_step_, next_read_, next_tick_, next_check_, copier_.next_step(),
+                         notes_copier_.next_step(), OverdueAt() + absl::Milliseconds(1)});
+}
+
+// Each question has its limit: a server that is there, and does not answer one, may answer it when it is asked anew.
+absl::Time Member::OverdueAt() const {
+  absl::Time at = setup_->overdue_at();
+  for (const Queue& queue : queues_) {
+    if (queue.channel != nullptr) at = std::min(at, queue.channel->overdue_at());
+  }
+  return at;
 }
 
 void Member::StepCopiers(absl::Time now) {
+  for (const std::unique_ptr<Notes>& notes : notes_) {
+    if (now <= notes->overdue_at() || notes_copier_.connection()->blocked()) continue;
+    notes_copier_.OnLost(notes_copier_.connection()->Overdue());
+    break;
+  }
   copier_.Step(now);
   notes_copier_.Step(now);
 }
@@ -281,7 +299,10 @@ void Member::FailStart(const absl::Status& why) {
 
 void Member::Disconnect(const absl::Status& why) {
   if (connection_ == nullptr) return;
-  for (Queue& queue : queues_) LoseChannel(queue, /*revoke=*/true);
+  for (Queue& queue : queues_) {
+    LoseChannel(queue, /*revoke=*/true);
+    queue.channel.reset();
+  }
   setup_.reset();
   connection_.reset();
   next_check_ = absl::InfiniteFuture();

@@ -103,6 +103,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   // member.cc: its life.
   void Connect(absl::Time now);
   void Disconnect(const absl::Status& why);
+  absl::Time OverdueAt() const;
   void FailStart(const absl::Status& why);
   void Tick(absl::Time now);
   void Leave(absl::Time now);

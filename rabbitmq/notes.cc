@@ -155,7 +155,8 @@ const Note* Notes::Find(const std::string& identity) const {
 void Notes::Detach() {
   channel_.reset();
   failed_ = false;
-  notes_.clear();  // All of it is read again.
+  marking_ = false;  // Nobody would connect for a marker that is written already.
+  notes_.clear();    // All of it is read again.
 }
 
 }  // namespace messaging::rabbitmq

@@ -55,6 +55,7 @@ class Notes {
 
   bool IsChannel(int number) const { return channel_ != nullptr && channel_->number() == number; }
   void OnFrame(const amqp_frame_t& frame);
+  absl::Time overdue_at() const { return channel_ == nullptr ? absl::InfiniteFuture() : channel_->overdue_at(); }
   void Detach();  // The copier's connection is gone.
 
  private:

@@ -81,11 +81,11 @@ void Producer::Step(absl::Time now) {
         blocked_ ? absl::StrCat(options_.Address(), " takes no messages for now: ", connection->blocked_why())
                  : absl::StrCat(options_.Address(), " takes messages again"));
   }
-  if (open_ > 0 && !blocked_ && now > asked_since_ + options_.response_timeout) {
-    return OnLost(connection,
-                  connection->Lost(absl::StrCat("no confirm for ", absl::FormatDuration(options_.response_timeout))));
+  const bool asks = open_ > 0 || !ready_;
+  if (asks && !blocked_ && now > asked_since_ + options_.response_timeout) {
+    return OnLost(connection, connection->Overdue());
   }
-  if (open_ > 0) next_step_ = std::min(next_step_, asked_since_ + options_.response_timeout + absl::Milliseconds(1));
+  if (asks) next_step_ = std::min(next_step_, asked_since_ + options_.response_timeout + absl::Milliseconds(1));
   if (now < retry_at_) {
     next_step_ = std::min(next_step_, retry_at_);
     return;
@@ -108,6 +108,7 @@ void Producer::Connect(absl::Time now) {
   }
   blocked_ = false;
   next_read_ = absl::InfinitePast();
+  asked_since_ = Now();
   publisher_.Attach(*std::move(connection));
   publisher_.DeclareExchange(options_.exchange, [this](const absl::Status& status) {
     // Without the right to make it, it has to be there: sending tells.
@@ -260,6 +261,7 @@ void Producer::OnRefused(const absl::Status& why) {
   if (exchange_is_gone) {
     SendAllAgain();
     ready_ = false;
+    asked_since_ = Now();
     publisher_.DeclareExchange(options_.exchange, [this](const absl::Status& status) {
       ready_ = true;
       if (!status.ok()) return RefuseAll(status);

@@ -22,7 +22,7 @@
 //   frame_size=131072                  bytes of a frame at most
 //   heartbeat=30s
 //   connect_timeout=5s
-//   response_timeout=20s
+//   response_timeout=20s               for each answer: without one the connection is made anew
 //   start_timeout=30s                  how long a consumer that starts waits for a server that does not answer
 //
 // Of single topics, among TopicOptions::settings, for what others have made:

@@ -24,6 +24,7 @@ using rabbitmq_testing::Other;
 using rabbitmq_testing::Send;
 using rabbitmq_testing::WaitUntil;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // How many of them are, in the end.
 size_t Accepted(const std::vector<OutgoingPtr>& messages) {
@@ -39,6 +40,12 @@ class RabbitmqFaultsTest : public rabbitmq_testing::WithServer {
   static void Evaluate(const std::string& expressions) {
     const auto done = server().Evaluate(expressions);
     EXPECT_TRUE(done.ok()) << done.status();
+  }
+  // The process that is the group's quorum queue, which does nothing then: what is asked of it has no answer, while the
+  // server is well and its heartbeats come.
+  void Queue(const char* what_becomes_of_it, const std::string& queue) const {
+    Evaluate(
+        absl::StrCat("sys:", what_becomes_of_it, "(binary_to_atom(<<\"", virtual_host_, "_", queue, "\">>, utf8))."));
   }
   // Each is looked at by the server now and then.
   static void AwaitAlarm(const std::string& name, bool raised) {
@@ -160,6 +167,38 @@ TEST_F(RabbitmqFaultsTest, AHandlerLongerThanTwoHeartbeats) {
   EXPECT_EQ(Send(*broker, "next"), absl::OkStatus());
   ASSERT_TRUE(joined.sink.WaitForDeliveries(1, kLimit));
   joined.Settle(Settlement::Verdict::kAck);
+}
+
+TEST_F(RabbitmqFaultsTest, AQueueThatDoesNotAnswerIsAskedAnew) {
+  const auto broker = NewBroker({{"response_timeout", "1s"}});
+  Joined joined(*broker);
+  ASSERT_EQ(joined.started, absl::OkStatus());
+  Queue("suspend", "g/t");
+  EXPECT_TRUE(server().Control(absl::StrCat("close_all_connections -p ", virtual_host_, " test")).ok());
+  EXPECT_TRUE(joined.sink.WaitForAssignment(
+      [](const Assignment& now) { return absl::StrContains(now.missing, "no answer"); }, kLimit))
+      << joined.sink.assignment().missing;
+  Queue("resume", "g/t");
+  EXPECT_TRUE(joined.sink.WaitForAssignment([](const Assignment& now) { return now.missing.empty(); }, kLimit))
+      << joined.sink.assignment().missing;
+  ASSERT_EQ(Send(*broker, "next"), absl::OkStatus());
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(1, kLimit));
+  joined.Settle(Settlement::Verdict::kAck);
+}
+
+TEST_F(RabbitmqFaultsTest, WhoJoinsAQueueThatDoesNotAnswerGivesUpInTime) {
+  {
+    const auto broker = NewBroker();
+    const Joined first(*broker);  // It makes the queue.
+  }
+  Queue("suspend", "g/t");
+  const auto broker = NewBroker({{"response_timeout", "1s"}, {"start_timeout", "2s"}});
+  const absl::Time begin = absl::Now();
+  const Joined joined(*broker);
+  EXPECT_EQ(joined.started.code(), absl::StatusCode::kUnavailable) << joined.started;
+  EXPECT_THAT(std::string(joined.started.message()), HasSubstr("no answer"));
+  EXPECT_LE(absl::Now() - begin, absl::Seconds(20)) << "so long, and longer, the server waits for its queue";
+  Queue("resume", "g/t");
 }
 
 }  // namespace
