@@ -6,39 +6,21 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import unittest
 import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from core_process import CoreTest, LIMIT  # noqa: E402
+from core_process import LIMIT, ServerTest  # noqa: E402
 
-SERVE, BROKER = sys.argv[2:4]
+BROKER = sys.argv[3]
 CANARY = "cAnArY77"
 KEEPS_MESSAGES = BROKER != "rabbitmq"  # To look at later.
 
 
-class OverAServer(CoreTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = subprocess.Popen([SERVE, BROKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        cls.server_url = cls.server.stdout.readline().strip()
-        assert cls.server_url, f"{BROKER} did not start"
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.communicate(timeout=60)
-
-    def setUp(self):
-        super().setUp()
-        self.environment["MESSAGING_URL"] = self.server_url
-
-    def ask(self, *arguments, code=0, **options):
-        done = self.run_core(*arguments, **options)
-        self.assertEqual(done.returncode, code, done.stderr)
-        return done.stdout
+class OverAServer(ServerTest):
+    broker = BROKER
 
     def lines(self, *arguments):
         return [json.loads(line) for line in self.ask(*arguments).splitlines()]

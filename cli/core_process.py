@@ -66,3 +66,27 @@ class CoreTest(unittest.TestCase):
         for part in said:
             self.assertIn(part, done.stderr)
         self.assertFalse(done.stdout)
+
+
+class ServerTest(CoreTest):
+    """The same over a server of the class' own, started by the program that argv[2] names."""
+    broker = ""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = subprocess.Popen([sys.argv[2], cls.broker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        cls.server_url = cls.server.stdout.readline().strip()
+        assert cls.server_url, f"{cls.broker} did not start"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.communicate(timeout=60)
+
+    def setUp(self):
+        super().setUp()
+        self.environment["MESSAGING_URL"] = self.server_url
+
+    def ask(self, *arguments, code=0, **options):
+        done = self.run_core(*arguments, **options)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout

@@ -1,29 +1,18 @@
 #!/usr/bin/env python3
-"""pika_test.py CORE SERVE: pika, Python's RabbitMQ client, writes for us and reads what we write, as docs/rabbitmq.md says.
-
-Started by any Python, it goes on in the one of tools/setup --test, which has pika.
-"""
+"""pika_test.py CORE SERVE: pika, Python's RabbitMQ client, writes for us and reads what we write, as docs/rabbitmq.md says."""
 import base64
 import datetime
 import decimal
 import json
 import os
-import subprocess
 import sys
 import unittest
 
-python = os.path.join(os.environ.get("CORE_MESSAGING_PYTHON", ""), "bin/python")
-if not os.path.exists(python):
-    sys.exit("no pika: run tools/setup --test")
-if "--again" not in sys.argv:
-    os.execv(python, [python, __file__, *sys.argv[1:], "--again"])
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from client_process import ClientTest  # noqa: E402
 
 import pika  # noqa: E402
 
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from core_process import CoreTest  # noqa: E402
-
-SERVE = sys.argv[2]
 # Of every type that pika writes.
 HEADERS = {
     "text": "d\u00e9j\u00e0", "bytes": b"\x00\xff\x01z", "yes": True, "small": -7, "large": -(1 << 60),
@@ -33,12 +22,12 @@ HEADERS = {
 ANY_BYTES = bytes(range(256))
 
 
-class Pika(CoreTest):
+class Pika(ClientTest):
+    broker = "rabbitmq"
+
     @classmethod
     def setUpClass(cls):
-        cls.server = subprocess.Popen([SERVE, "rabbitmq"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        cls.server_url = cls.server.stdout.readline().strip()
-        assert cls.server_url, "no server started"
+        super().setUpClass()
         cls.connection = pika.BlockingConnection(pika.URLParameters(cls.server_url.split("?")[0] + "%2F"))
         cls.channel = cls.connection.channel()
         cls.channel.confirm_delivery()  # A publish fails unless the message is in a queue.
@@ -46,18 +35,7 @@ class Pika(CoreTest):
     @classmethod
     def tearDownClass(cls):
         cls.connection.close()
-        cls.server.communicate(timeout=60)
-
-    def setUp(self):
-        super().setUp()
-        self.environment["MESSAGING_URL"] = self.server_url
-        self.topic = self.id().rsplit(".", 1)[1].replace("_", "-")
-        self.ask("topics", "declare", self.topic, "--group", "g")
-
-    def ask(self, *arguments):
-        done = self.run_core(*arguments)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
+        super().tearDownClass()
 
     def publish(self, body, **properties):
         self.channel.basic_publish("messaging", self.topic, body, pika.BasicProperties(delivery_mode=2, **properties), mandatory=True)
@@ -67,9 +45,6 @@ class Pika(CoreTest):
         self.assertIsNotNone(method, f"nothing in {queue}")
         self.channel.basic_ack(method.delivery_tag)
         return properties, body
-
-    def consume(self, *arguments):
-        return self.ask("consumer", "--topic", self.topic, "--group", "g", "--max-messages", "1", *arguments)
 
     def test_what_pika_writes_is_handled(self):
         self.publish(b'{"n": 1}', message_id="m-1", content_type="application/json", timestamp=1_700_000_000,
@@ -127,5 +102,4 @@ class Pika(CoreTest):
 
 
 if __name__ == "__main__":
-    sys.argv.remove("--again")
     unittest.main(argv=sys.argv[:1] + sys.argv[3:])

@@ -111,7 +111,7 @@ void Member::AskTick(absl::Time now) {
         .Command({"EVAL", kMoveDue, "3", keys.due, keys.held, keys.retry, kMaxDue});
     if (trim) {
       Ask({}).Command({"EVAL", kTrim, "1", keys.stream, absl::StrCat(absl::ToInt64Milliseconds(options_.retention)),
-                       absl::StrCat(options_.max_length)});
+                       absl::StrCat(options_.max_length), options_.trim_unhandled ? "1" : "0"});
     }
   }
 }

@@ -33,20 +33,26 @@ Setting Time(const char* name, absl::Duration RedisOptions::*field) {
           }};
 }
 
+Setting Flag(const char* name, bool RedisOptions::*field) {
+  return {name, "true or false", [field](const std::string& value, RedisOptions& options) {
+            return absl::SimpleAtob(value, &(options.*field));
+          }};
+}
+
 const std::vector<Setting>& Settings() {
   static const auto* const settings = new std::vector<Setting>{
       Text("tls_ca", &RedisOptions::tls_ca),
       Text("tls_certificate", &RedisOptions::tls_certificate),
       Text("tls_key", &RedisOptions::tls_key),
       Text("tls_server_name", &RedisOptions::tls_server_name),
-      {"tls_verify", "true or false",
-       [](const std::string& value, RedisOptions& options) { return absl::SimpleAtob(value, &options.tls_verify); }},
+      Flag("tls_verify", &RedisOptions::tls_verify),
       Time("claim_idle", &RedisOptions::claim_idle),
       Time("retention", &RedisOptions::retention),
       {"max_length", "a number",
        [](const std::string& value, RedisOptions& options) {
          return absl::SimpleAtoi(value, &options.max_length) && options.max_length >= 0;
        }},
+      Flag("trim_unhandled", &RedisOptions::trim_unhandled),
       {"partitions", "a number up to 1000",
        [](const std::string& value, RedisOptions& options) {
          return absl::SimpleAtoi(value, &options.partitions) && options.partitions >= 0 && options.partitions <= 1'000;

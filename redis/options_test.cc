@@ -75,6 +75,7 @@ TEST(RedisOptionsTest, SaysWhatIsWrong) {
       {"redis://h?partitions=1001", "up to 1000"},
       {"redis://h?max_length=-1", "a number"},
       {"redis://h?tls_verify=perhaps", "true or false"},
+      {"redis://h?trim_unhandled=2", "true or false"},
       {"redis://h?shards=1", "has no option shards; it has "},
       {"rediss://h?tls_certificate=c", "come together"},
   };

@@ -359,7 +359,7 @@ void Producer::AskTrim(absl::Time now) {
   const std::string length = absl::StrCat(options_.max_length);
   for (const auto& [name, topic] : topics_) {
     for (const Stream& stream : topic.streams) {
-      connection_->out.Command({"EVAL", kTrim, "1", stream.key, keep, length});
+      connection_->out.Command({"EVAL", kTrim, "1", stream.key, keep, length, options_.trim_unhandled ? "1" : "0"});
       asked_.push_back({.kind = Kind::kTrim});
     }
   }

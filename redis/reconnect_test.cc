@@ -127,6 +127,39 @@ TEST(RedisReconnectTest, VerdictsAreGivenAgainAndCountOnce) {
   EXPECT_EQ((*lag)[0].dead, 1);
 }
 
+// A sender and a member for 3 s: at first after a tenth of a second, then seldom.
+TEST(RedisReconnectTest, AServerThatIsAwayIsAskedSeldom) {
+  const auto server = Start();
+  FaultProxy proxy(server->port());
+  auto broker = Connect(absl::StrCat("redis://127.0.0.1:", proxy.port()));
+  ASSERT_TRUE(broker.ok());
+  ASSERT_EQ(Send(**broker, "before"), absl::OkStatus());
+  Joined joined(**broker);
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(1));
+  const int64_t before = proxy.accepted();
+  proxy.Down();
+  const OutgoingPtr waits = NewMessage("waits", "t", kLimit);
+  (*broker)->Publish(waits);
+  absl::SleepFor(absl::Seconds(3));  // The fault's length.
+  const int64_t tries = proxy.accepted() - before;
+  EXPECT_GE(tries, 2);
+  EXPECT_LE(tries, 20);
+  proxy.Heal();
+  EXPECT_TRUE(waits->WaitUntil(absl::Now() + kLimit));
+  EXPECT_EQ(waits->result().status(), absl::OkStatus());
+  EXPECT_TRUE(joined.sink.WaitForDeliveries(2));
+}
+
+TEST(RedisReconnectTest, AServerThatIsNotTrustedIsAskedSeldom) {
+  const auto server = Start({.tls = true});
+  FaultProxy proxy(server->port());
+  auto broker = Connect(absl::StrCat("rediss://127.0.0.1:", proxy.port()));
+  ASSERT_TRUE(broker.ok());
+  const absl::Time limit = absl::Now() + absl::Seconds(3);
+  while (absl::Now() < limit) EXPECT_EQ(Send(**broker, "secret").code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_LE(proxy.accepted(), 10);
+}
+
 TEST(RedisAssignmentTest, ALostServerIsToldAndItsReturn) {
   const auto server = Start();
   auto broker = Connect(server->url());

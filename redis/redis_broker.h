@@ -13,6 +13,7 @@
 //   claim_idle=10s                     after how long without a sign of its member a message is given to another
 //   retention=168h                     how long messages are kept; what some group has not handled stays. 0: for ever
 //   max_length=0                       about how many messages a stream keeps, under the same condition. 0: any number
+//   trim_unhandled=false               true: retention and max_length count for what no group has handled, too
 //   wait_replicas=0                    a send is accepted when so many replicas have it, too (WAIT) ...
 //   wait_timeout=1s                    ... within this time; else it is sent again until its deadline
 //   connect_timeout=2s
@@ -56,6 +57,7 @@ struct RedisOptions {
   absl::Duration claim_idle = absl::Seconds(10);
   absl::Duration retention = absl::Hours(168);
   int64_t max_length = 0;
+  bool trim_unhandled = false;
   int wait_replicas = 0;
   absl::Duration wait_timeout = absl::Seconds(1);
 

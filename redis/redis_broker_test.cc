@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,15 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+
+// Until each further connection is answered so.
+void AwaitAnswer(servers::RedisServer& server, const std::string& error) {
+  const absl::Time limit = absl::Now() + kLimit;
+  while (!Other(server).Ask({"PING"}).starts_with(error)) {
+    ASSERT_LT(absl::Now(), limit);
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+}
 
 TEST(RedisTlsTest, VerifiesTheServerAndShowsItsOwnCertificate) {
   const auto server = Start({.tls = true, .tls_auth_clients = true});
@@ -227,6 +237,53 @@ TEST(RedisRefusalTest, APausedServerIsWaitedFor) {
   EXPECT_EQ(Send(**broker, "m"), absl::OkStatus());
 }
 
+TEST(RedisRefusalTest, ABusyServerIsWaitedFor) {
+  const auto server = Start();
+  Other other(*server);
+  auto broker = Connect(server->url());
+  ASSERT_TRUE(broker.ok());
+  EXPECT_EQ(Send(**broker, "m"), absl::OkStatus());
+  ASSERT_EQ(other.Ask({"CONFIG", "SET", "busy-reply-threshold", "1"}), "OK");
+  Other busy(*server);
+  busy.Begin({"EVAL", "while true do end", "0"});
+  AwaitAnswer(*server, "BUSY");
+  const absl::Status refused = Send(**broker, "m", "t", absl::Seconds(1));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable) << refused;
+  const OutgoingPtr patient = NewMessage("m", "t", kLimit);
+  (*broker)->Publish(patient);
+  ASSERT_EQ(other.Ask({"SCRIPT", "KILL"}), "OK");
+  EXPECT_THAT(busy.End(), HasSubstr("killed by user"));
+  EXPECT_TRUE(patient->WaitUntil(absl::Now() + kLimit));
+  EXPECT_EQ(patient->result().status(), absl::OkStatus());
+  EXPECT_EQ(other.Ask({"XLEN", "t"}), "2");
+}
+
+// A server that starts again and takes two seconds to read its file.
+TEST(RedisRefusalTest, ALoadingServerIsWaitedFor) {
+  const auto server = Start({.arguments = {"--appendonly", "no", "--rdbcompression", "no", "--key-load-delay", "10000",
+                                           "--loading-process-events-interval-bytes", "1024"}});
+  auto broker = Connect(server->url());
+  ASSERT_TRUE(broker.ok());
+  Joined joined(**broker);
+  ASSERT_EQ(Send(**broker, "first"), absl::OkStatus());
+  ASSERT_TRUE(joined.sink.WaitForDeliveries(1));
+  {
+    Other other(*server);
+    for (int i = 0; i < 200; ++i) other.Ask({"SET", absl::StrCat("other", i), std::string(2'000, 'x')});
+    ASSERT_EQ(other.Ask({"SAVE"}), "OK");
+  }
+  server->server().Kill();
+  std::thread starting([&] { EXPECT_EQ(server->server().StartAgain(), absl::OkStatus()); });
+  AwaitAnswer(*server, "LOADING");
+  const OutgoingPtr patient = NewMessage("last", "t", kLimit);
+  (*broker)->Publish(patient);
+  starting.join();
+  EXPECT_TRUE(patient->WaitUntil(absl::Now() + kLimit));
+  EXPECT_EQ(patient->result().status(), absl::OkStatus());
+  EXPECT_TRUE(joined.sink.WaitForDeliveries(2));
+  EXPECT_EQ(Other(*server).Ask({"XLEN", "t"}), "2");
+}
+
 TEST(RedisWaitTest, AReplicaHasWhatIsAccepted) {
   const auto server = Start();
   auto broker = Connect(server->url(), {{"wait_replicas", "1"}, {"wait_timeout", "200ms"}});
@@ -353,35 +410,6 @@ TEST(RedisConsumerTest, NotesOfTwoEntriesWithOneIdAreTwo) {
   for (const Delivery& delivery : second.sink.TakeAll()) {
     EXPECT_EQ(delivery.record()->attempts, delivery.record()->payload == "t" ? 1 : 2) << delivery.record()->payload;
   }
-}
-
-// The server's own blocks hold 100 entries by default: trimming is by whole blocks.
-TEST(RedisRetentionTest, TrimsWhatIsHandledAndNothingElse) {
-  const auto server = Start();
-  Other other(*server);
-  for (int i = 0; i < 1'000; ++i) other.Ask({"XADD", "t", absl::StrCat(i + 1, "-0"), "payload", absl::StrCat(i)});
-  auto broker = Connect(server->url(), {{"max_length", "100"}});
-  ASSERT_TRUE(broker.ok());
-  {
-    Joined joined(**broker);  // It trims when it starts, before anything is handled.
-    ASSERT_TRUE(joined.sink.WaitForDeliveries(1'000));
-    EXPECT_EQ(other.Ask({"XLEN", "t"}), "1000");
-    std::vector<Settlement> batch;
-    std::vector<Delivery> all = joined.sink.TakeAll();
-    for (size_t i = 0; i < 500; ++i) batch.push_back({.delivery = std::move(all[i])});
-    joined.subscription->Settle(std::move(batch));
-    EXPECT_TRUE(joined.sink.WaitForAnswers(500));
-  }
-  Joined again(**broker, "t", "g", "again");
-  ASSERT_TRUE(again.sink.WaitForDeliveries(500)) << "those that were not handled are all there";
-  int length = 1'000;
-  const absl::Time limit = absl::Now() + kLimit;
-  while (length > 600 && absl::Now() < limit) {
-    ASSERT_TRUE(absl::SimpleAtoi(other.Ask({"XLEN", "t"}), &length));
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_LE(length, 600);
-  EXPECT_GE(length, 500);
 }
 
 TEST(RedisCheckTest, SaysWhatIsWrongAndItsCure) {

@@ -143,7 +143,7 @@ local function less(a, b)
   return am < bm or (am == bm and as < bs)
 end
 local needed
-for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+for _, info in ipairs(ARGV[3] == '1' and {} or redis.call('XINFO', 'GROUPS', stream)) do
   local group = {}
   for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
   local first = group['last-delivered-id']

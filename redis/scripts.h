@@ -35,8 +35,8 @@ extern const char kLeave[];
 // it is not there.
 extern const char kReplay[];
 
-// KEYS: stream. ARGV: milliseconds that messages are kept (0: any), length to keep (0: any). Trims what is older, or
-// too much, and what every group has done with.
+// KEYS: stream. ARGV: milliseconds that messages are kept (0: any), length to keep (0: any), "1" when groups do not
+// matter. Trims what is older, or too much, and what every group has done with.
 extern const char kTrim[];
 
 // KEYS: owner. ARGV: member, lease in milliseconds. Takes the lease or renews it: 1; another's: 0.
