@@ -83,6 +83,16 @@ struct Configuration {
   }
 };
 
+// With TLS 1.3 a server looks at a client's certificate, or misses it, when the client has long begun to talk: to
+// librdkafka a lost connection, of which it tells what OpenSSL says of the server's alert.
+bool IsAboutOurCertificate(std::string_view reason) {
+  if (!absl::StrContains(reason, "SSL routines") || !absl::StrContains(reason, " alert ")) return false;
+  for (const std::string_view what : {"certificate", "unknown ca", "access denied"}) {
+    if (absl::StrContains(reason, what)) return true;
+  }
+  return false;
+}
+
 // Of the other kind of client only.
 bool Concerns(rd_kafka_type_t type, const std::string& name) {
   static const std::string_view producers[] = {"linger.ms",
@@ -174,6 +184,7 @@ void Connectivity::Tell(Observer::Connection state, const std::string& what) {
 }
 
 void Connectivity::OnError(rd_kafka_resp_err_t error, const char* reason) {
+  if (error == RD_KAFKA_RESP_ERR__TRANSPORT && IsAboutOurCertificate(reason)) error = RD_KAFKA_RESP_ERR__SSL;
   if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL) {
     const absl::Status why = StatusOf(error, options_, "", reason);
     if (denied_.ok()) Log(Severity::kError, std::string(why.message()));
