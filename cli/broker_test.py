@@ -139,7 +139,7 @@ class OverAServer(ServerTest):
             said += [done.stdout, done.stderr]
         ask_redis("ACL SETUSER ann resetpass >another")
         ask_redis("CLIENT KILL USER ann")
-        while "connects again" not in said[-1]:
+        while "cannot consume, and tries again: redis" not in said[-1] or "WRONGPASS" not in said[-1]:  # Not the first line of it.
             said.append(consumer.stderr.readline())
             self.assertTrue(said[-1], said)
         for path, code in (("/status", 200), ("/ready", 503), ("/metrics", 200)):

@@ -217,10 +217,12 @@ void Member::Connect(absl::Time now) {
     const absl::Status& why = commands.status();
     if (!started_ && (ForGood(why) || now >= start_limit_)) return FailStart(why);
     retry_at_ = next_step_ = now + std::min(backoff_.Next(), options_.claim_idle / 4);
-    if (!std::exchange(complained_, true)) {
+    const bool refused = ForGood(why) && !std::exchange(refused_, true);  // It is more than a server that is away.
+    if (!std::exchange(complained_, true) || refused) {
       Log(Severity::kWarning,
           absl::StrCat("group ", subscribe_.group, " cannot consume, and tries again: ", why.message()));
     }
+    if (started_) TellAssignment(why);
     return;
   }
   reader_ = *std::move(reader);

@@ -189,6 +189,7 @@ class Member : public Subscription, public io::Loop::Source, public std::enable_
   bool started_ = false;
   bool was_connected_ = false;
   bool complained_ = false;
+  bool refused_ = false;  // It was said that the server does not let it in.
   bool closing_ = false;
   bool leave_asked_ = false;
   bool unblock_asked_ = false;

@@ -142,6 +142,7 @@ void Member::OnGroup(const Asked& asked, const redisReply& reply) {
   }
   if (--ungrouped_ > 0) return;
   backoff_.Reset();
+  refused_ = false;
   if (std::exchange(complained_, false)) {
     Log(Severity::kInfo, absl::StrCat(options_.Address(), ": connected again, group ", subscribe_.group, " consumes"));
   }
