@@ -30,11 +30,13 @@ const std::string& RunId() {
 
 }  // namespace
 
-absl::Duration Limit() { return kSlowness * limit; }
+absl::Duration Limit() { return Slowed(limit); }
 void SetLimit(absl::Duration set) { limit = set; }
 
+absl::Duration Slowed(absl::Duration figure) { return kSlowness * figure; }
+
 absl::Duration Tolerance(absl::Duration delay) {
-  return kSlowness * std::max(absl::Milliseconds(250), absl::Duration(delay / 10));
+  return Slowed(std::max(absl::Milliseconds(250), absl::Duration(delay / 10)));
 }
 
 bool WaitUntil(const std::function<bool()>& condition, absl::Duration limit, absl::Duration poll) {

@@ -32,6 +32,8 @@ namespace messaging::conformance {
 // How long to wait for what has to happen; nothing waits so long that goes well. Longer under sanitizers.
 absl::Duration Limit();
 void SetLimit(absl::Duration limit);  // Before the first case.
+// How long `figure` may be here: more under sanitizers.
+absl::Duration Slowed(absl::Duration figure);
 // How late a retry may be beyond its delay (design: rule 4); more under sanitizers.
 absl::Duration Tolerance(absl::Duration delay);
 // Polls `condition` until it holds; false after `limit`. For states that nobody announces.

@@ -109,6 +109,7 @@ int64_t Load::MostDuplicatesOfDeaths(int deaths) const {
 
 Report Load::Finish(int row, const std::string& fault, int64_t most_duplicates, absl::Duration most_recovery) {
   AwaitAll();
+  most_recovery = Slowed(most_recovery);
   const Report report = processes_.Report();
   const absl::Duration recovery = Recovery();
   PrintRow(bench_, row, fault, &report, most_duplicates,
