@@ -33,6 +33,9 @@ class Forgetful : public OutgoingObserver {
 
 class SendDeadlinesTest : public testing::Test {
  protected:
+  // As the producer does: else the last message to go, on the watching thread, would end that thread by itself.
+  ~SendDeadlinesTest() override { deadlines_.Stop(); }
+
   OutgoingPtr Track(absl::Duration until) {
     auto send = std::make_shared<Outgoing>(Message{.topic = "t"}, Clock::Steady().Now() + until, observer_);
     deadlines_.Track(*send);
