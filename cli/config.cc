@@ -58,10 +58,7 @@ absl::Status Wrong(const std::string& path, const std::vector<std::string>& sect
 
 absl::Status Unknown(const std::string& path, const std::vector<std::string>& section, const std::string& name,
                      const std::vector<std::string>& known) {
-  const std::string near = NearestName(name, known);
-  return Wrong(
-      path, section, name,
-      absl::StrCat("there is no such setting", near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
+  return Wrong(path, section, name, absl::StrCat("there is no such setting", DidYouMean(name, known)));
 }
 
 absl::Status Take(const CLI::ConfigItem& item, const CLI::App& root, Config& config) {

@@ -85,9 +85,7 @@ std::string WhyUnknown(const std::string& command, const CommandInfo& root) {
   std::vector<std::string> paths;
   for (const CommandInfo* leaf : Leaves(root)) paths.push_back(leaf->path);
   if (command.empty() || std::find(paths.begin(), paths.end(), command) != paths.end()) return "";
-  const std::string near = NearestName(command, paths);
-  return absl::StrCat("config show: there is no command ", command,
-                      near.empty() ? "" : absl::StrCat("; did you mean ", near, "?"));
+  return absl::StrCat("config show: there is no command ", command, DidYouMean(command, paths));
 }
 
 ExitCode Show(const ConfigFlags& flags, const CommandInfo& root, Context& context) {

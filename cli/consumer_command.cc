@@ -92,11 +92,6 @@ bool Await(const StopSignals& signals, PauseSignals& pauses, const std::function
   }
 }
 
-bool OutputGone(const Context& context) {
-  pollfd end{.fd = context.out.fd(), .events = 0};
-  return poll(&end, 1, 0) > 0 && end.revents != 0;
-}
-
 // Not a flag: everybody on the machine may read those.
 std::string Token() {
   const char* const token = std::getenv("MESSAGING_HTTP_TOKEN");
@@ -139,7 +134,7 @@ ExitCode Consume(Run& run, Client& client, const StopSignals& signals, PauseSign
   const bool idle = Await(signals, pauses, pause, *run.ended, run.prints ? &context.out : nullptr, run.flags.idle_exit,
                           *run.limits, client);
   const bool asked = signals.number() != 0;
-  const bool gone = run.prints && OutputGone(context);
+  const bool gone = run.prints && context.out.is_closed();
   if (asked) {
     context.Say(absl::StrCat("stopping: up to ", absl::FormatDuration(run.flags.drain_timeout), " for ",
                              client.in_flight(), " messages in hand; a second signal ends at once"));

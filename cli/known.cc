@@ -13,9 +13,7 @@ namespace {
 
 absl::Status CheckAmong(std::string_view what, const std::string& name, const std::vector<std::string>& names) {
   if (std::find(names.begin(), names.end(), name) != names.end()) return absl::OkStatus();
-  const std::string near = NearestName(name, names);
-  return absl::NotFoundError(absl::StrCat("no ", what, " ", name, " is known on this broker",
-                                          near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
+  return absl::NotFoundError(absl::StrCat("no ", what, " ", name, " is known on this broker", DidYouMean(name, names)));
 }
 
 }  // namespace

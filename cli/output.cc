@@ -29,6 +29,11 @@ absl::Status Output::Write(std::string_view text) {
 
 bool Output::is_terminal() const { return isatty(fd_) == 1; }
 
+bool Output::is_closed() const {
+  pollfd end{.fd = fd_, .events = 0};
+  return poll(&end, 1, 0) > 0 && end.revents != 0;
+}
+
 absl::Status Output::status() const {
   absl::MutexLock lock(&mutex_);
   return status_;

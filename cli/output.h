@@ -21,6 +21,7 @@ class Output {
   // as what was written may end in the middle of a line.
   absl::Status Write(std::string_view text);
   bool is_terminal() const;
+  bool is_closed() const;  // Nobody can read it any more.
   int fd() const { return fd_; }
   absl::Status status() const;  // The first failure, or OK.
 

@@ -101,13 +101,10 @@ std::string Unknown(std::string word, const CLI::App& app) {
   if (std::find(names.begin(), names.end(), word) != names.end()) {
     return absl::StrCat(word, " goes behind the command: ", "core ", app.get_name(), " ... ", word);
   }
-  const std::string near = NearestName(word, names);
-  std::string text = absl::StrCat(flag            ? "unknown flag "
-                                  : names.empty() ? "unexpected argument "
-                                                  : "unknown command ",
-                                  word);
-  if (!near.empty()) absl::StrAppend(&text, "; did you mean ", near, "?");
-  return text;
+  return absl::StrCat(flag            ? "unknown flag "
+                      : names.empty() ? "unexpected argument "
+                                      : "unknown command ",
+                      word, DidYouMean(word, names));
 }
 
 ExitCode Refuse(CLI::App& app, const std::string& what, Context& context) {

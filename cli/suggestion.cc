@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "absl/strings/str_cat.h"
+
 namespace messaging::cli {
 namespace {
 
@@ -36,6 +38,11 @@ std::string NearestName(std::string_view typed, const std::vector<std::string>& 
     }
   }
   return best;
+}
+
+std::string DidYouMean(std::string_view typed, const std::vector<std::string>& names) {
+  const std::string near = NearestName(typed, names);
+  return near.empty() ? "" : absl::StrCat("; did you mean ", near, "?");
 }
 
 }  // namespace messaging::cli

@@ -12,6 +12,9 @@ namespace messaging::cli {
 // neighbours, at most a third of its length (and at least one) away. Empty: none is near.
 std::string NearestName(std::string_view typed, const std::vector<std::string>& names);
 
+// For the end of what says that there is no such name: "; did you mean NAME?", or nothing where none is near.
+std::string DidYouMean(std::string_view typed, const std::vector<std::string>& names);
+
 }  // namespace messaging::cli
 
 #endif  // CLI_SUGGESTION_H_

@@ -1,7 +1,5 @@
 #include "cli/tail_command.h"
 
-#include <poll.h>
-
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -59,11 +57,6 @@ class Silence {
   bool asked_ = !options_.follow;
 };
 
-bool IsClosed(const Output& out) {
-  pollfd end{.fd = out.fd(), .events = 0};
-  return poll(&end, 1, 0) > 0 && end.revents != 0;
-}
-
 }  // namespace
 
 std::string MessageText(const Received& received, const Style& style) {
@@ -101,7 +94,7 @@ ExitCode RunTail(const TailFlags& flags, Admin& admin, Context& context) {
         return printed == kOk && (flags.max_messages == 0 || ++shown < flags.max_messages);
       },
       [&] {
-        if (IsClosed(context.out) && printed == kOk) {
+        if (context.out.is_closed() && printed == kOk) {
           context.Say("standard output: was closed");
           printed = kOutputGone;
         }

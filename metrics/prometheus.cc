@@ -122,7 +122,8 @@ void DeclareAll(Sheet& sheet) {
   sheet.Declare("messaging_handled_messages_total", counter, "Attempts that ended, by the handler's status code.");
   sheet.Declare("messaging_handler_duration_seconds", histogram,
                 "Time in the handler; a batch's counts for each message.");
-  sheet.Declare("messaging_message_age_seconds", histogram, "From a message's timestamp to its handler's call; a message without one is not counted.");
+  sheet.Declare("messaging_message_age_seconds", histogram,
+                "From a message's timestamp to its handler's call; a message without one is not counted.");
   sheet.Declare("messaging_retries_total", counter, "Attempts that were put back for a retry.");
   sheet.Declare("messaging_dead_letters_total", counter, "Messages moved to the dead letters, by status code.");
   sheet.Declare("messaging_released_messages_total", counter, "Messages given back to the broker unhandled.");
