@@ -33,6 +33,7 @@ def broker_bench(name, client, wraps = [], raw_deps = []):
         testonly = True,
         srcs = ["raw_{}.cc".format(name)],
         deps = raw_deps + [
+            ":raw",
             ":usage",
             "//messaging/broker:url",
             "@com_google_absl//absl/strings",

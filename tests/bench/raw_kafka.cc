@@ -16,17 +16,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "tests/bench/raw.h"
 #include "tests/bench/usage.h"
 
 namespace {
 
-constexpr int64_t kOpen = 10'000;
+using bench::Check;
 
-void Check(bool ok, std::string_view what) {
-  if (ok) return;
-  std::fprintf(stderr, "raw_kafka: %s\n", std::string(what).c_str());
-  std::exit(1);
-}
+constexpr int64_t kOpen = 10'000;
 
 rd_kafka_t* New(rd_kafka_type_t type, const std::vector<std::pair<const char*, std::string>>& properties) {
   const char* const url = std::getenv("MESSAGING_URL");
@@ -178,8 +175,7 @@ void Latency(const std::string& topic, int64_t messages) {
     if (i >= 0) micros.push_back(absl::ToDoubleMicroseconds(absl::Now() - sent));
     while (sender.open() > 0) sender.ReadReports(100);
   }
-  std::sort(micros.begin(), micros.end());
-  std::printf("{\"p50_us\": %.1f, \"p99_us\": %.1f}\n", micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
+  bench::PrintLatency(std::move(micros));
 }
 
 void Drop(const std::string& topic) {
@@ -192,25 +188,10 @@ void Drop(const std::string& topic) {
   rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(answers);
   rd_kafka_DeleteTopic_destroy(gone);
-  std::printf("{}\n");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view mode = argc == 4 ? argv[1] : "";
-  const std::string topic = argc == 4 ? argv[2] : "";
-  const int64_t n = argc == 4 ? std::atoll(argv[3]) : 0;
-  if (mode == "send") {
-    Send(topic, n);
-  } else if (mode == "consume") {
-    Consume(topic, n);
-  } else if (mode == "latency") {
-    Latency(topic, n);
-  } else if (mode == "drop") {  // So that what earlier repetitions left weighs nothing.
-    Drop(topic);
-  } else {
-    std::fprintf(stderr, "usage: raw_kafka send|consume|latency|drop TOPIC N\n");
-    return 2;
-  }
+  return bench::RunRaw(argc, argv, {.send = Send, .consume = Consume, .latency = Latency, .drop = Drop});
 }

@@ -4,30 +4,27 @@
 #include <rabbitmq-c/amqp.h>
 #include <rabbitmq-c/tcp_socket.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "messaging/broker/url.h"
+#include "tests/bench/raw.h"
 #include "tests/bench/usage.h"
 
 namespace {
 
+using bench::Check;
+
 constexpr int64_t kWindow = 2'000;
 constexpr int64_t kAcknowledged = 200;
 constexpr amqp_channel_t kChannel = 1;
-
-void Check(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "raw_rabbitmq: %s\n", what);
-  std::exit(1);
-}
 
 amqp_bytes_t Bytes(std::string_view text) { return {.len = text.size(), .bytes = const_cast<char*>(text.data())}; }
 
@@ -140,7 +137,7 @@ class Raw {
   size_t open_ = 0;
 };
 
-void Send(std::string_view topic, int64_t messages) {
+void Send(const std::string& topic, int64_t messages) {
   Raw raw;
   raw.DeclareQueue(topic);
   raw.Confirm();
@@ -154,7 +151,7 @@ void Send(std::string_view topic, int64_t messages) {
   usage.Print(messages);
 }
 
-void Consume(std::string_view topic, int64_t messages) {
+void Consume(const std::string& topic, int64_t messages) {
   const bench::Usage usage;
   Raw raw;
   raw.Consume(topic, kWindow);
@@ -169,7 +166,7 @@ void Consume(std::string_view topic, int64_t messages) {
 }
 
 // One message at a time: sent by one connection while the other waits for it.
-void Latency(std::string_view topic, int64_t messages) {
+void Latency(const std::string& topic, int64_t messages) {
   Raw sender, reader;
   reader.DeclareQueue(topic);
   sender.Confirm();
@@ -186,32 +183,16 @@ void Latency(std::string_view topic, int64_t messages) {
     reader.Acknowledge(tag);
     sender.ReadConfirms(/*waits=*/true);
   }
-  std::sort(micros.begin(), micros.end());
-  std::printf("{\"p50_us\": %.1f, \"p99_us\": %.1f}\n", micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
+  bench::PrintLatency(std::move(micros));
 }
 
-void Drop(std::string_view topic) {
+void Drop(const std::string& topic) {
   Raw raw;
   Check(amqp_queue_delete(raw.state(), kChannel, Bytes(topic), false, false) != nullptr, "cannot delete");
-  std::printf("{}\n");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view mode = argc == 4 ? argv[1] : "";
-  const std::string_view topic = argc == 4 ? argv[2] : "";
-  const int64_t n = argc == 4 ? std::atoll(argv[3]) : 0;
-  if (mode == "send") {
-    Send(topic, n);
-  } else if (mode == "consume") {
-    Consume(topic, n);
-  } else if (mode == "latency") {
-    Latency(topic, n);
-  } else if (mode == "drop") {  // So that what earlier repetitions left weighs nothing.
-    Drop(topic);
-  } else {
-    std::fprintf(stderr, "usage: raw_rabbitmq send|consume|latency|drop TOPIC N\n");
-    return 2;
-  }
+  return bench::RunRaw(argc, argv, {.send = Send, .consume = Consume, .latency = Latency, .drop = Drop});
 }

@@ -8,22 +8,20 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "messaging/broker/url.h"
+#include "tests/bench/raw.h"
 #include "tests/bench/usage.h"
 
 namespace {
 
-constexpr int64_t kPipeline = 500;
+using bench::Check;
 
-void Check(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "raw_redis: %s\n", what);
-  std::exit(1);
-}
+constexpr int64_t kPipeline = 500;
 
 class Raw {
  public:
@@ -77,7 +75,7 @@ void AskSend(Raw& raw, std::string_view topic, std::string_view payload, int64_t
            "type", "application/octet-stream"});
 }
 
-void Send(std::string_view topic, int64_t messages) {
+void Send(const std::string& topic, int64_t messages) {
   Raw raw;
   MakeGroup(raw, topic);
   const std::string payload(256, 'x');
@@ -103,7 +101,7 @@ size_t Look(const redisReply& entries) {
   return bytes;
 }
 
-void Consume(std::string_view topic, int64_t messages) {
+void Consume(const std::string& topic, int64_t messages) {
   const bench::Usage usage;
   Raw raw;
   MakeGroup(raw, topic);
@@ -139,7 +137,7 @@ void Consume(std::string_view topic, int64_t messages) {
 }
 
 // One message at a time: sent by one connection while the other waits for it.
-void Latency(std::string_view topic, int64_t messages) {
+void Latency(const std::string& topic, int64_t messages) {
   Raw sender, reader;
   MakeGroup(reader, topic);
   const std::string payload(256, 'x');
@@ -159,29 +157,17 @@ void Latency(std::string_view topic, int64_t messages) {
     reader.Ask({"XACK", topic, "bench", id});
     reader.ExpectAnswer();
   }
-  std::sort(micros.begin(), micros.end());
-  std::printf("{\"p50_us\": %.1f, \"p99_us\": %.1f}\n", micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
+  bench::PrintLatency(std::move(micros));
+}
+
+void Drop(const std::string& topic) {
+  Raw raw;
+  raw.Ask({"DEL", topic});
+  raw.ExpectAnswer();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view mode = argc == 4 ? argv[1] : "";
-  const std::string_view topic = argc == 4 ? argv[2] : "";
-  const int64_t n = argc == 4 ? std::atoll(argv[3]) : 0;
-  if (mode == "send") {
-    Send(topic, n);
-  } else if (mode == "consume") {
-    Consume(topic, n);
-  } else if (mode == "latency") {
-    Latency(topic, n);
-  } else if (mode == "drop") {  // So that what earlier repetitions left weighs nothing.
-    Raw raw;
-    raw.Ask({"DEL", topic});
-    raw.ExpectAnswer();
-    std::printf("{}\n");
-  } else {
-    std::fprintf(stderr, "usage: raw_redis send|consume|latency|drop TOPIC N\n");
-    return 2;
-  }
+  return bench::RunRaw(argc, argv, {.send = Send, .consume = Consume, .latency = Latency, .drop = Drop});
 }

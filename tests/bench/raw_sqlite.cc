@@ -9,17 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "messaging/broker/url.h"
 #include "sqlite3.h"
+#include "tests/bench/raw.h"
 #include "tests/bench/usage.h"
 
 namespace {
 
-constexpr int kBatch = 500;
+using bench::Check;
 
-void Check(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "raw_sqlite: %s\n", what);
-  std::exit(1);
-}
+constexpr int kBatch = 500;
 
 class Raw {
  public:
